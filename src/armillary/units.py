@@ -1,0 +1,163 @@
+"""Quantity text at the edges, SI floats inside. Imports nothing of ours but `errors`.
+
+Inside Armillary every number is in s, byte, byte/s, FLOP, FLOP/s, W, USD, token; people write
+``"800 Gbit/s"``, ``"13.4 TB"``, ``"38e9 USD"``, ``"7 yr"``. `bit` and `B` are spelt out; ``Gb/s`` is
+refused because nobody agrees on what it means.
+"""
+
+from __future__ import annotations
+
+import re
+
+from armillary.errors import UnitError, did_you_mean
+
+__all__ = ["DIMENSIONS", "parse", "show"]
+
+_SI = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Z": 1e21, "Y": 1e24}
+_BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
+_HOUR, _DAY, _YEAR = 3600.0, 86400.0, 365.25 * 86400.0
+
+
+def _prefixed(stem: str, factor: float = 1.0, *, binary: bool = False) -> dict[str, float]:
+    table = {p + stem: f * factor for p, f in _SI.items()}
+    if binary:
+        table |= {p + stem: f * factor for p, f in _BINARY.items()}
+    return table
+
+
+def _per(units: dict[str, float], seconds: dict[str, float]) -> dict[str, float]:
+    return {f"{u}/{s}": fu / fs for u, fu in units.items() for s, fs in seconds.items()}
+
+
+_BYTES = _prefixed("B", binary=True) | {"byte": 1.0, "bytes": 1.0}
+_BITS = _prefixed("bit", 1 / 8, binary=True)
+_FLOP = _prefixed("FLOP")
+_TOKENS = _prefixed("token") | _prefixed("tokens")
+_TIMES = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": _HOUR, "hour": _HOUR,
+    "hours": _HOUR, "day": _DAY, "days": _DAY, "week": 7 * _DAY, "weeks": 7 * _DAY, "month": _YEAR / 12,
+    "months": _YEAR / 12, "yr": _YEAR, "year": _YEAR, "years": _YEAR,
+}  # fmt: skip
+_RATES = {"s": 1.0, "min": 60.0, "h": _HOUR, "hour": _HOUR, "day": _DAY, "yr": _YEAR, "year": _YEAR}
+_USD = {"USD": 1.0, "kUSD": 1e3, "MUSD": 1e6, "GUSD": 1e9, "million USD": 1e6, "billion USD": 1e9}
+
+#: Unit tables by dimension; the dimension is named by its SI unit.
+DIMENSIONS: dict[str, dict[str, float]] = {
+    "s": _TIMES,
+    "byte": _BYTES | _BITS,
+    "byte/s": _per(_BYTES | _BITS, {"s": 1.0}),
+    "FLOP": _FLOP,
+    "FLOP/s": _per(_FLOP, {"s": 1.0}) | _prefixed("FLOPS"),
+    "W": _prefixed("W"),
+    "J": _prefixed("J") | _prefixed("Wh", _HOUR),
+    "USD": _USD,
+    "USD/s": _per(_USD, _RATES),
+    "USD/J": {f"USD/{u}": 1 / f for u, f in _prefixed("Wh", _HOUR).items()},
+    "token": _TOKENS,
+    "token/s": _per(_TOKENS, _RATES),
+    "1/s": {f"per {t}": 1 / f for t, f in _RATES.items()} | {f"/{t}": 1 / f for t, f in _RATES.items()},
+    "1": {"%": 0.01, "x": 1.0},
+}
+
+_NUMBER = re.compile(r"\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*\Z")
+
+
+def parse(text: str | float, dimension: str) -> float:
+    """Read a quantity such as ``"800 Gbit/s"`` as a float in the SI unit of its dimension.
+
+    Parameters
+    ----------
+    text : str or float
+        A number and a unit. A bare number is only accepted where the dimension is ``"1"``.
+    dimension : str
+        A key of `DIMENSIONS`, e.g. ``"byte/s"``.
+
+    Raises
+    ------
+    UnitError
+        If the number cannot be read, or the unit is missing, unknown or of another dimension.
+
+    Examples
+    --------
+    >>> parse("800 Gbit/s", "byte/s")
+    100000000000.0
+    >>> parse("60%", "1")
+    0.6
+    """
+    units = DIMENSIONS[dimension]
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise UnitError(f"expected a quantity such as '{_example(dimension)}', got {text!r}")
+    match = _NUMBER.match(str(text))
+    if match is None:
+        raise UnitError(f"cannot read {text!r} as a quantity; write it as '{_example(dimension)}'")
+    number, unit = float(match[1].replace("_", "")), match[2]
+    if number in (float("inf"), float("-inf")):
+        raise UnitError(f"{text!r} is not a finite number")
+    if not unit:
+        if dimension == "1":
+            return number
+        raise UnitError(f"{text!r} has no unit; write it as '{match[1]} {_example(dimension).split(' ', 1)[1]}'")
+    if unit in units:
+        return number * units[unit]
+    for other, table in DIMENSIONS.items():
+        if unit in table:
+            raise UnitError(f"{text!r} is in {other}, expected {dimension}, as in '{_example(dimension)}'")
+    raise UnitError(f"unknown unit {unit!r}{_cure(unit, units)}")
+
+
+def _cure(unit: str, units: dict[str, float]) -> str:
+    bits = re.sub(r"^([kMGTP]?)b(ps|/s)?$", lambda m: f"{m[1]}bit{'/s' if m[2] else ''}", unit)
+    if bits != unit and bits in units:
+        return f"; did you mean {bits!r}?"
+    return did_you_mean(unit, units)
+
+
+def _example(dimension: str) -> str:
+    return {
+        "s": "12 ms", "byte": "13.4 TB", "byte/s": "800 Gbit/s", "FLOP": "3.8e25 FLOP",
+        "FLOP/s": "2.5 PFLOP/s", "W": "132 kW", "J": "1 MWh", "USD": "38e9 USD", "USD/s": "3.1 USD/h",
+        "USD/J": "0.07 USD/kWh", "token": "15e12 token", "token/s": "9e3 token/s", "1/s": "2.5e9 per day",
+        "1": "60%",
+    }[dimension]  # fmt: skip
+
+
+def show(value: float, unit: str = "", digits: int = 3) -> str:
+    """Write an SI value with a prefix that people read easily.
+
+    Examples
+    --------
+    >>> show(1.2e11, "B/s")
+    '120 GB/s'
+    >>> show(0.00213, "s")
+    '2.13 ms'
+    >>> show(86400 * 400, "s")
+    '1.1 yr'
+    """
+    if unit == "s":
+        return _show_time(value, digits)
+    if value != value or value in (float("inf"), float("-inf")):
+        return f"{value} {unit}".rstrip()
+    magnitude = abs(value)
+    prefixes = [(1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")]
+    for factor, prefix in prefixes:
+        if magnitude >= factor * (1 - 0.5 * 10.0**-digits):
+            return f"{_plain(value / factor, digits)} {prefix}{unit}".rstrip()
+    return f"{_plain(value, digits)} {unit}".rstrip()
+
+
+def _show_time(seconds: float, digits: int) -> str:
+    scale = [
+        (_YEAR, "yr"), (2 * _DAY, "days"), (2 * _HOUR, "h"), (120.0, "min"), (1.0, "s"),
+        (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"),
+    ]  # fmt: skip
+    if seconds != seconds or seconds in (float("inf"), float("-inf")):
+        return f"{seconds} s"
+    for least, name in scale:
+        if abs(seconds) >= least:
+            return f"{_plain(seconds / _TIMES[name], digits)} {name}"
+    return f"{_plain(seconds, digits)} s"
+
+
+def _plain(value: float, digits: int) -> str:
+    text = f"{value:.{digits}g}"
+    return f"{float(text):.0f}" if "e" in text and abs(value) < 1e15 else text
