@@ -107,8 +107,9 @@ class Offer:
 class ModelRecord:
     """A model's architecture as published; `model.transformer` builds the `Transformer` from it.
 
-    architecture : keyword arguments of the architecture as plain values (see docs/catalog.md).
-    parameters_published : total parameters as the publisher states them, 0 when not published [-].
+    architecture : keyword arguments of `model.Architecture` as plain values (see docs/model.md).
+    parameters_published, active_published : total and active parameters as the publisher states them,
+        0 when not published [-].
     """
 
     name: str
@@ -117,3 +118,6 @@ class ModelRecord:
     parameters_published: float
     active_published: float
     facts: Mapping[str, Fact]
+    aliases: tuple[str, ...] = ()
+    """Other names that people and tables use; looked up after `catalog.lookup.fold`."""
+    note: str = ""

@@ -5,7 +5,7 @@ Imports only numpy, dataclasses and rooms above.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,10 @@ class Attention:
     """Softmax attention: MHA, GQA (kv_heads < heads) or MQA (kv_heads = 1).
 
     window : keys that a query sees at most, itself included; None sees all (causal) [token].
+    qk_norm : norms on queries and keys, one vector of `head_dim` each that all heads share, or with
+        `qk_norm_wide` one as wide as all heads together (OLMo 2, MiniMax-M2).
+    sinks : one learned logit a head that takes attention away from the keys (gpt-oss).
+    output_gate : a sigmoid gate on the output, computed from the input (Qwen3-Next).
     """
 
     heads: int
@@ -24,15 +28,20 @@ class Attention:
     qk_norm: bool = False
     sinks: bool = False
     output_gate: bool = False
+    qk_norm_wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Indexer:
-    """DeepSeek sparse attention's lightning indexer: keys are scored, `top_k` are attended to."""
+    """DeepSeek sparse attention's lightning indexer: keys are scored, `top_k` are attended to.
+
+    shared : this layer attends to the keys that an earlier layer's indexer chose; it has none itself.
+    """
 
     heads: int
     head_dim: int
     top_k: int
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,10 @@ FeedForward = Mlp | Moe
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One residual layer: a token mixer, a feed-forward block, or both. norms : norm vectors of width `hidden`."""
+    """One residual layer: a token mixer, a feed-forward block, or both.
+
+    norms : norm vectors of width `hidden`.
+    """
 
     mixer: Mixer | None
     feed_forward: FeedForward | None
@@ -122,6 +134,7 @@ class Transformer:
     mtp_layers : multi-token-prediction modules behind the last layer (each one layer and two
         hidden x hidden projections halves: a (2 x hidden, hidden) projection and norms).
     norm_bias : LayerNorm with bias (two vectors a norm) instead of RMSNorm.
+    embedding_norm : a norm behind the input embedding (BLOOM).
     """
 
     name: str
@@ -133,6 +146,7 @@ class Transformer:
     mtp_layers: int = 0
     norm_bias: bool = False
     context: int = 0
+    embedding_norm: bool = False
 
     @property
     def num_layers(self) -> int:
@@ -145,3 +159,23 @@ class Transformer:
         for layer, count in self.pattern:
             counts[layer] = counts.get(layer, 0) + count
         return counts
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Every layer from the input to the output, one element each."""
+        return tuple(layer for layer, count in self.pattern for _ in range(count))
+
+    def mtp_layer(self) -> Layer | None:
+        """Return the layer inside each multi-token-prediction module, None without such modules.
+
+        It has the last softmax attention (the last mixer where there is none) and the last feed-forward
+        block of the model, whether these stand in one layer or, in a hybrid, in two. An indexer is its own.
+        """
+        if not self.mtp_layers:
+            return None
+        mixers = [layer.mixer for layer, _ in self.pattern if layer.mixer is not None]
+        softmax = [m for m in mixers if isinstance(m, Attention | LatentAttention)]
+        blocks = [layer.feed_forward for layer, _ in self.pattern if layer.feed_forward is not None]
+        mixer = (softmax or mixers)[-1]
+        if isinstance(mixer, LatentAttention) and mixer.indexer is not None:
+            mixer = replace(mixer, indexer=replace(mixer.indexer, shared=False))
+        return Layer(mixer, blocks[-1], 2)
