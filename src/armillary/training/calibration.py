@@ -1,0 +1,152 @@
+"""`Calibration`: what chips and software sustain of their datasheets, fitted or measured. Reads one data file.
+
+Values live in ``calibration.toml`` beside this file, each with its kind and source. A chip without
+an entry takes its family's, and says so.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from armillary.catalog.records import Accelerator
+from armillary.errors import InputError
+from armillary.training.kernels import Kernels
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """Sustained shares of one accelerator's datasheet rates.
+
+    gemm : by peak key (``bf16``, ``fp8``, ``fp4``) [-]. attention, attention_backward : of the BF16 peak [-].
+    memory : of HBM bandwidth [-].
+    """
+
+    gemm: Mapping[str, float]
+    attention: float
+    attention_backward: float
+    memory: float
+    gemm_half_depth: float
+    wave_sensitivity: float
+    attention_half_occupancy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Software:
+    """What a training framework does with the machine.
+
+    gap, gap_graphs : between kernels on the device, eager and under CUDA graphs [s].
+    host_launch : host time to launch one kernel, eager [s]. graphs : True where CUDA graphs replay [-].
+    scale_up_share, scale_out_share : of ring bandwidth that collectives sustain [-].
+    tensor_overlap, data_overlap, context_overlap, expert_overlap : share of that communication's time, or
+        of the compute it hides under, that overlap really hides [-].
+    deduplicates : dispatcher sends a token once to each remote domain (DeepEP, HybridEP) [-].
+    dispatch_share : of ring bandwidth that the expert dispatcher sustains [-].
+    gradient_bytes : width of the gradient that is accumulated and reduced [byte].
+    fused_attention : False before FlashAttention.
+    jitter : standard deviation of a rank's step time over its mean [-].
+    """
+
+    gap: float
+    gap_graphs: float
+    host_launch: float
+    graphs: bool
+    scale_up_share: float
+    scale_out_share: float
+    tensor_overlap: float
+    data_overlap: float
+    context_overlap: float
+    expert_overlap: float
+    deduplicates: bool
+    dispatch_share: float
+    gradient_bytes: float
+    fused_attention: bool
+    jitter: float
+    memory_allowance: float
+    memory_fixed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A chip's and a framework's sustained behaviour. assumed : what stands in for a missing entry."""
+
+    chip: Chip
+    software: Software
+    assumed: tuple[str, ...] = ()
+
+    def kernels(self, accelerator: Accelerator) -> Kernels:
+        """Sustained rates of an accelerator in SI units."""
+        peak = accelerator.peak["bf16"]
+        s = self.software
+        return Kernels(
+            gemm_flops=peak * self.chip.gemm["bf16"],
+            gemm_half_depth=self.chip.gemm_half_depth,
+            wave_sensitivity=self.chip.wave_sensitivity,
+            attention_flops=peak * self.chip.attention,
+            attention_backward_flops=peak * self.chip.attention_backward,
+            attention_half_occupancy=self.chip.attention_half_occupancy,
+            memory_bandwidth=accelerator.memory_bandwidth * self.chip.memory,
+            gap=s.gap_graphs if s.graphs else s.gap,
+            compute_units=accelerator.compute_units or 132,
+        )
+
+    def with_software(self, **changes: Any) -> Calibration:
+        """Return a copy with some software fields changed."""
+        return replace(self, software=replace(self.software, **changes))
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, Any]:
+    text = resources.files("armillary.training").joinpath("calibration.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def _values(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Strip provenance: ``{value = .., kind = ..}`` to the value, tables kept as tables."""
+    out: dict[str, Any] = {}
+    for key, item in entry.items():
+        if isinstance(item, Mapping):
+            out[key] = item["value"] if "value" in item else _values(item)
+        else:
+            out[key] = item
+    return out
+
+
+def calibration(accelerator: Accelerator, framework: str = "megatron") -> Calibration:
+    """Calibration of a chip under a framework.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+    framework : str
+        A key of the file's ``software`` table.
+
+    Raises
+    ------
+    InputError
+        If the framework is unknown.
+    """
+    table = _table()
+    software = {**_values(table["software"]["common"])}
+    if framework not in table["software"]:
+        known = ", ".join(k for k in table["software"] if k != "common")
+        raise InputError(f"unknown framework {framework!r} (known: {known})")
+    software |= _values(table["software"][framework])
+    chips, assumed = table["chips"], ()
+    entry = chips.get(accelerator.name)
+    values = _values(chips["common"])
+    if entry is None:
+        family = _values(table["families"]).get(accelerator.vendor.casefold(), table["families"]["other"])
+        assumed = (f"kernel efficiency of {accelerator.name} is that of {family}",)
+        entry = chips[family]
+    values |= _values(entry)
+    gemm = dict(values.pop("gemm"))
+    for precision in accelerator.peak:
+        if precision not in gemm and precision in ("fp8", "fp4"):
+            gemm[precision] = gemm["bf16"]
+            assumed = (*assumed, f"GEMM efficiency of {accelerator.name} in {precision} is that in bf16")
+    return Calibration(Chip(gemm=gemm, **values), Software(**software), assumed)

@@ -1,0 +1,167 @@
+"""Memory of one accelerator under a layout, by kind of content. Only numpy and this room's schedules.
+
+First and last stage are both worked out; the fuller one is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from armillary.model.activations import Saved
+from armillary.training.layout import Layout
+from armillary.training.schedules import micro_batches_held, weight_copies
+
+Numeric = Any
+
+WEIGHT_BYTES = 2.0
+OPTIMIZER_BYTES = 12.0
+"""Adam in mixed precision: FP32 master weights and two FP32 moments (Rajbhandari et al. 2020, section 3.1)."""
+
+
+class Memory(NamedTuple):
+    """Bytes on the fullest accelerator by kind; each a number or an array.
+
+    weights : stored, quantised copies included. gathered : layers that ZeRO-3 has unsharded at a time.
+    activations : kept for backward, over all micro-batches in flight. working : what one layer being
+    computed or remade needs. logits : of the vocabulary projection and its loss.
+    runtime : context, communication buffers, workspaces. fragmentation : allowance of the allocator.
+    """
+
+    weights: Numeric
+    gathered: Numeric
+    gradients: Numeric
+    optimizer: Numeric
+    activations: Numeric
+    working: Numeric
+    logits: Numeric
+    runtime: Numeric
+    fragmentation: Numeric
+
+    @property
+    def total(self) -> Numeric:
+        """Sum of the parts [byte]."""
+        return sum(self)
+
+
+class Weights(NamedTuple):
+    """Parameters of one stage on one accelerator before ZeRO [-]. layer : of the largest single layer."""
+
+    dense: Numeric
+    experts: Numeric
+    layer: Numeric
+
+
+def saved_bytes(saved: Saved, tokens: Numeric, layout: Layout, gemm_bytes: float) -> Numeric:
+    """Bytes that one layer keeps of one micro-batch under each recompute policy of the layout.
+
+    Parameters
+    ----------
+    saved : Saved
+    tokens : numeric
+        Of the micro-batch on this context-parallel rank. [token]
+    gemm_bytes : float
+        Width at which GEMM inputs are kept. [byte]
+    """
+    split, tp = layout.sequence_split, layout.tp
+    routed = tokens / tp * layout.etp
+    whole = 2.0 * saved.residual * tokens / split
+    kept = (
+        2.0 * saved.sequence_other / split * tokens
+        + (gemm_bytes * saved.tensor_gemm + 2.0 * saved.tensor_other) / tp * tokens
+        + gemm_bytes * saved.expert_gemm * routed
+        + 2.0 * saved.expert_other / layout.etp * routed
+    )
+    cheap = gemm_bytes * (
+        saved.sequence_gemm / split * tokens
+        + saved.tensor_gemm_cheap / tp * tokens
+        + saved.expert_gemm_cheap / layout.etp * routed
+    )
+    policy = np.asarray(layout.recompute)
+    return whole + np.where(policy < 2, kept, 0.0) + np.where(policy < 1, cheap, 0.0)
+
+
+def stage_memory(
+    weights: Weights,
+    saved: Sequence[Saved],
+    layers: Sequence[Numeric],
+    head_vocab: Numeric,
+    tokens: Numeric,
+    held: Numeric,
+    layout: Layout,
+    expert_shard: Numeric,
+    gemm_bytes: float,
+    weight_copy: float,
+    gradient_bytes: float,
+    runtime: float,
+    allowance: float,
+) -> Memory:
+    """Memory of one stage.
+
+    Parameters
+    ----------
+    weights : Weights
+    saved, layers : sequences over kinds of layers
+        Elements kept per token, and how many such layers the stage has. [-]
+    head_vocab : numeric
+        Vocabulary rows on this rank where the stage has the output projection, else 0. [-]
+    tokens : numeric
+        Of a micro-batch on this rank. [token]
+    held : numeric
+        Micro-batches whose activations are kept at once. [-]
+    expert_shard : numeric
+        Ranks over which ZeRO shards experts. [-]
+    """
+    zero = np.asarray(layout.zero)
+    copies = weight_copies(layout.schedule, layout.pp)
+    dense, experts = weights.dense * copies, weights.experts * copies
+
+    def sharded(level: int, width: float) -> Numeric:
+        split = zero >= level
+        return width * (
+            dense / np.where(split, layout.shard, 1) + experts / np.where(split, expert_shard, 1)
+        )
+
+    stored = np.where(zero >= 3, 0.0, (WEIGHT_BYTES + weight_copy) * (dense + experts))
+    gathered = np.where(zero >= 3, (WEIGHT_BYTES + weight_copy) * 2 * weights.layer, 0.0)
+    per_batch: Numeric = 0.0
+    working: Numeric = 0.0
+    everything = layout._replace(recompute=0)
+    for elements, count in zip(saved, layers, strict=True):
+        per_batch = per_batch + count * saved_bytes(elements, tokens, layout, gemm_bytes)
+        working = np.maximum(working, saved_bytes(elements, tokens, everything, gemm_bytes))
+    activations = per_batch * held * (1.0 - layout.offload_activations)
+    # Outside full recomputation the largest transient is the gradient of one block's wide activation.
+    working = np.where(np.asarray(layout.recompute) == 2, working, 0.35 * working)
+    logits = tokens * head_vocab * (2.0 + 4.0 + 4.0)
+    return Memory(
+        weights=stored,
+        gathered=gathered,
+        gradients=sharded(2, gradient_bytes),
+        optimizer=sharded(1, OPTIMIZER_BYTES) * (1.0 - layout.offload_optimizer),
+        activations=activations,
+        working=working,
+        logits=logits,
+        runtime=runtime,
+        fragmentation=allowance * (activations + working + logits),
+    )
+
+
+def held_on_last_stage(layout: Layout, micro_batches: Numeric) -> Numeric:
+    """Micro-batches that the last stage keeps: one, or with interleaving what its early chunks wait with."""
+    interleaved = (layout.pp * (layout.vpp - 1) + 1) / layout.vpp
+    held = np.where(np.asarray(layout.schedule) == 2, layout.pp + 1, interleaved)
+    return np.minimum(np.where(np.asarray(layout.pp) > 1, held, 1), micro_batches)
+
+
+def held_on_first_stage(layout: Layout, micro_batches: Numeric) -> Numeric:
+    """Micro-batches that the first stage keeps, see `schedules.micro_batches_held`."""
+    return micro_batches_held(layout.schedule, layout.pp, layout.vpp, micro_batches)
+
+
+def fuller(a: Memory, b: Memory) -> Memory:
+    """Layout by layout the memory whose total is larger, part by part."""
+    first = np.asarray(a.total) >= b.total
+    return Memory(*(np.where(first, x, y) for x, y in zip(a, b, strict=True)))

@@ -1,0 +1,517 @@
+"""`estimate`: time and memory of a training step under a layout, or under a mesh of layouts.
+
+The step is the sum of named parts (`StepTime`): work of a mean stage, what each collective adds beyond
+what hides under compute, the pipeline's bubble, the imbalance of stages, the optimizer, and waiting for
+the slowest rank.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from armillary.machine import Slice
+from armillary.model import Transformer, layer_parameters, mtp_parameters, parameters, training_flops
+from armillary.model.activations import saved_activations
+from armillary.model.operators import (
+    Gemm,
+    Shard,
+    embedding_operators,
+    head_operators,
+    layer_operators,
+)
+from armillary.model.transformer import Attention, LatentAttention, Layer, Mlp, Moe
+from armillary.training import communication as comm
+from armillary.training import schedules
+from armillary.training.calibration import Calibration, Software
+from armillary.training.compute import (
+    NO_LAYER,
+    LayerTimes,
+    PassTimes,
+    Tokens,
+    operators_time,
+    unfused_attention_bytes,
+)
+from armillary.training.layout import Layout
+from armillary.training.memory import (
+    Memory,
+    Weights,
+    fuller,
+    held_on_first_stage,
+    held_on_last_stage,
+    stage_memory,
+)
+from armillary.training.precision import Recipe
+from armillary.training.stages import StageTables, stage_tables, stages
+
+Numeric = Any
+
+
+class Job(NamedTuple):
+    """What is trained. global_batch : sequences per step [-]; imbalance : busiest expert over mean [-]."""
+
+    model: Transformer
+    sequence: int
+    global_batch: float
+    recipe: Recipe
+    imbalance: float = 1.0
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Tokens that one optimizer step consumes [token]."""
+        return self.global_batch * self.sequence
+
+
+class StepTime(NamedTuple):
+    """Parts of a step [s]; communication is what compute does not hide."""
+
+    gemm: Numeric
+    attention: Numeric
+    memory_bound: Numeric
+    recompute: Numeric
+    launch: Numeric
+    """Host-bound: launching kernels takes longer than running them."""
+    tensor_parallel: Numeric
+    context_parallel: Numeric
+    expert_parallel: Numeric
+    pipeline_transfer: Numeric
+    pipeline_bubble: Numeric
+    stage_imbalance: Numeric
+    data_parallel: Numeric
+    optimizer: Numeric
+    offload: Numeric
+    stragglers: Numeric
+
+    @property
+    def total(self) -> Numeric:
+        """Sum of the parts [s]."""
+        return sum(self)
+
+
+class Busy(NamedTuple):
+    """Seconds that each kind of communication keeps the network busy in a step, hidden or not."""
+
+    tensor_parallel: Numeric
+    context_parallel: Numeric
+    expert_parallel: Numeric
+    pipeline_transfer: Numeric
+    data_parallel: Numeric
+
+
+class Estimate(NamedTuple):
+    """Answer for a layout or a mesh of them.
+
+    micro_batches : per pipeline and step [-]. flops : model FLOPs of a step, whole job [FLOP].
+    """
+
+    time: StepTime
+    busy: Busy
+    memory: Memory
+    micro_batches: Numeric
+    flops: float
+    tokens: float
+    accelerators: Numeric
+    capacity: float
+    peak: float
+
+    @property
+    def fits(self) -> Numeric:
+        """True where memory suffices."""
+        return self.memory.total <= self.capacity
+
+    @property
+    def step(self) -> Numeric:
+        """Step time, `inf` where memory does not suffice [s]."""
+        return np.where(self.fits, self.time.total, np.inf)
+
+    @property
+    def tokens_per_accelerator(self) -> Numeric:
+        """Tokens per second and accelerator [token/s]."""
+        return self.tokens / self.time.total / self.accelerators
+
+    @property
+    def mfu(self) -> Numeric:
+        """Model FLOPs utilisation against the BF16 dense peak; causal attention counted as half [-]."""
+        return self.flops / self.time.total / self.accelerators / self.peak
+
+
+class LayerCost(NamedTuple):
+    """One micro-batch through one layer, communication before any overlap [s]."""
+
+    compute: LayerTimes
+    tensor: Numeric
+    tensor_backward: Numeric
+    context: Numeric
+    expert: Numeric
+
+
+@lru_cache(maxsize=64)
+def _tables(model: Transformer) -> StageTables:
+    return stage_tables(model)
+
+
+def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration) -> Estimate:
+    """Time and memory of one training step.
+
+    Parameters
+    ----------
+    job : Job
+    machine : Slice
+        Where it runs.
+    layout : Layout
+        One layout, or arrays that broadcast. Validity is not checked here, see `search.invalid`.
+    calibration : Calibration
+
+    Returns
+    -------
+    Estimate
+        Every field broadcasts to the layout's shape.
+    """
+    model, software, chip = job.model, calibration.software, machine.accelerator
+    kernels = calibration.kernels(chip)
+    low = chip.peak.get(job.recipe.gemm, 0.0) * calibration.chip.gemm.get(job.recipe.gemm, 0.0)
+    links = comm.Links.of(machine.rings, software.scale_up_share, software.scale_out_share)
+    dispatch = comm.Links.of(machine.rings, software.dispatch_share, software.dispatch_share)
+
+    local = layout.micro_batch * job.sequence / layout.cp
+    tokens = Tokens(
+        local, job.sequence, layout.tp, layout.sequence_split, layout.ep, layout.etp, job.imbalance
+    )
+    micro_batches = job.global_batch / (layout.micro_batch * layout.dp)
+
+    def timed(operators: Any) -> LayerTimes:
+        return operators_time(operators, tokens, kernels, low, job.recipe, software.gradient_bytes)
+
+    def layer_cost(layer: Layer) -> LayerCost:
+        compute = timed(layer_operators(layer, model.hidden))
+        if not software.fused_attention and isinstance(layer.mixer, Attention):
+            moved = unfused_attention_bytes(layer.mixer.heads / layout.tp, local, job.sequence)
+            score = PassTimes(0.0, 0.0, moved / kernels.memory_bandwidth)
+            compute = compute.plus(NO_LAYER._replace(forward=score, input_gradient=score))
+        blocks = _tensor_blocks(layer)
+        tensor = comm.tensor_parallel(local, model.hidden, blocks, layout, links)
+        regather = comm.tensor_parallel(local, model.hidden, blocks, layout, links) / 2
+        query, kv = _exchanged(layer)
+        context = comm.context_parallel(local, query, kv, layout, links) if kv else 0.0
+        expert: Numeric = 0.0
+        if isinstance(layer.feed_forward, Moe):
+            f = layer.feed_forward
+            expert = 2 * comm.expert_parallel(
+                local, f.latent or model.hidden, f.top_k, 2.0, software.deduplicates, layout, dispatch
+            )
+        return LayerCost(
+            compute, tensor, tensor + np.where(np.asarray(layout.sp) > 0, regather, 0.0), context, expert
+        )
+
+    tables = _tables(model)
+    spread = stages(tables, layout.pp, layout.vpp)
+    kinds = [_passes(layer_cost(kind), layout, software) for kind in tables.kinds]
+    ends = [timed(head_operators(model)), timed(embedding_operators(model))]
+    last = _passes(_bare(ends[0]), layout._replace(recompute=0), software)
+    first = _passes(_bare(ends[1]), layout._replace(recompute=0), software)
+    extra = _mtp(model)
+    if extra is not None:
+        block, projection = extra
+        module = _passes(layer_cost(block), layout, software)
+        module = module.plus(_passes(_bare(timed((projection,))), layout, software)).plus(last)
+        last = last.plus(module.scaled(model.mtp_layers))
+
+    middle = _weighted(kinds, spread.middle)
+    tail = _weighted(kinds, spread.last).plus(last)
+    whole = _weighted(kinds, list(tables.counts)).plus(last).plus(first)
+    mean = whole.scaled(1 / np.asarray(layout.pp, dtype=float))
+    slowest = np.where(
+        np.asarray(layout.pp) > 1, np.maximum(middle.total, tail.total), mean.total
+    )
+
+    transfer = comm.pipeline_transfer(local, model.hidden, layout, links)
+    hops = 2 * transfer * layout.vpp
+    hidden_hops = np.where((np.asarray(layout.overlap_pp) > 0) & (np.asarray(layout.vpp) > 1), 0.0, 1.0)
+    bubble = schedules.bubble(
+        layout.schedule, layout.pp, layout.vpp,
+        middle.forward + 2 * transfer, middle.input_gradient, middle.weight_gradient,
+    )  # fmt: skip
+
+    weights_first, weights_last, per_layer = _stage_weights(model, tables, spread, layout)
+    exchange, exchange_busy = _data_parallel(
+        weights_first, weights_last, mean, micro_batches, layout, links, software
+    )
+    updated = _optimizer_weights(weights_first, weights_last, layout)
+    optimizer = updated * 38.0 / kernels.memory_bandwidth * (1.0 - layout.offload_optimizer)
+    offload = _offload(job, chip.host_bandwidth, updated, per_layer, spread.layers, mean, micro_batches, layout)
+
+    n = micro_batches
+    parts = StepTime(
+        gemm=n * mean.gemm,
+        attention=n * mean.attention,
+        memory_bound=n * mean.memory_bound,
+        recompute=n * mean.recompute,
+        launch=n * mean.launch,
+        tensor_parallel=n * mean.tensor,
+        context_parallel=n * mean.context,
+        expert_parallel=n * mean.expert,
+        pipeline_transfer=n * hops * hidden_hops,
+        pipeline_bubble=bubble,
+        stage_imbalance=n * (slowest - mean.total),
+        data_parallel=exchange,
+        optimizer=optimizer,
+        offload=offload,
+        stragglers=0.0,
+    )
+    # Mean of the largest of N normal deviates (Gumbel), N the ranks that wait for each other.
+    wait = software.jitter * np.sqrt(2 * np.log(np.maximum(layout.accelerators, 2)))
+    parts = parts._replace(stragglers=parts.total * wait)
+    busy = Busy(
+        tensor_parallel=n * mean.tensor_busy,
+        context_parallel=n * mean.context_busy,
+        expert_parallel=n * mean.expert_busy,
+        pipeline_transfer=n * hops,
+        data_parallel=exchange_busy,
+    )
+    memory = _memory(job, tables, spread, weights_first, weights_last, per_layer, local, n, layout, software)
+    flops = training_flops(model, job.sequence).total * job.tokens_per_step
+    return Estimate(
+        parts, busy, memory, n, float(flops), job.tokens_per_step, layout.accelerators,
+        chip.memory_capacity, chip.peak["bf16"],
+    )  # fmt: skip
+
+
+class Passes(NamedTuple):
+    """One micro-batch through layers, both passes, overlap taken off [s]."""
+
+    gemm: Numeric
+    attention: Numeric
+    memory_bound: Numeric
+    recompute: Numeric
+    launch: Numeric
+    tensor: Numeric
+    context: Numeric
+    expert: Numeric
+    forward: Numeric
+    input_gradient: Numeric
+    weight_gradient: Numeric
+    tensor_busy: Numeric
+    context_busy: Numeric
+    expert_busy: Numeric
+
+    @property
+    def total(self) -> Numeric:
+        """Both passes [s]."""
+        return sum(self[:8])
+
+    def scaled(self, factor: Numeric) -> Passes:
+        """Everything times `factor`."""
+        return Passes(*(x * factor for x in self))
+
+    def plus(self, other: Passes) -> Passes:
+        """Part by part sum."""
+        return Passes(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def _bare(compute: LayerTimes) -> LayerCost:
+    return LayerCost(compute, 0.0, 0.0, 0.0, 0.0)
+
+
+def _weighted(kinds: list[Passes], counts: list[Numeric]) -> Passes:
+    total = kinds[0].scaled(counts[0])
+    for kind, count in zip(kinds[1:], counts[1:], strict=True):
+        total = total.plus(kind.scaled(count))
+    return total
+
+
+def _passes(cost: LayerCost, layout: Layout, software: Software) -> Passes:
+    """Both passes of a layer: recomputation added, hidden communication taken off, host-bound time added."""
+    c = cost.compute
+    full = np.asarray(layout.recompute) == 2
+    selective = np.asarray(layout.recompute) == 1
+    again = np.where(full, c.forward.total, np.where(selective, c.selective.total, 0.0))
+    rerun = np.where(full, 1.0, 0.0)
+    work = c.forward.plus(c.input_gradient).plus(c.weight_gradient)
+
+    tensor_busy = (1 + rerun) * cost.tensor + cost.tensor_backward
+    tensor = tensor_busy * (1 - software.tensor_overlap * layout.overlap_tp)
+    context_busy = (3 + rerun) * cost.context  # backward moves keys and values, and their gradients
+    covered = software.context_overlap * (c.forward.attention + c.input_gradient.attention)
+    ring = np.asarray(layout.cp_exchange) == 0
+    context = np.where(ring, np.maximum(context_busy - covered, 0.05 * context_busy), context_busy)
+    expert_busy = (2 + rerun) * cost.expert
+    room = software.expert_overlap * work.total * layout.overlap_ep
+    expert = np.maximum(expert_busy - room, 0.0)
+
+    launches = np.where(software.graphs, 0.0, software.host_launch * c.kernels * (2 + rerun))
+    device = work.total + again + tensor + context + expert
+    launch = np.maximum(launches - device, 0.0)
+    return Passes(
+        gemm=work.gemm,
+        attention=work.attention,
+        memory_bound=work.memory_bound,
+        recompute=again,
+        launch=launch,
+        tensor=tensor,
+        context=context,
+        expert=expert,
+        forward=c.forward.total + (tensor + context + expert + launch) / 3,
+        input_gradient=c.input_gradient.total + again + 2 * (tensor + context + expert + launch) / 3,
+        weight_gradient=c.weight_gradient.total,
+        tensor_busy=tensor_busy,
+        context_busy=context_busy,
+        expert_busy=expert_busy,
+    )
+
+
+def _tensor_blocks(layer: Layer) -> float:
+    """Blocks of a layer that tensor parallelism splits by column and row."""
+    dense = isinstance(layer.feed_forward, Mlp) or (
+        isinstance(layer.feed_forward, Moe) and layer.feed_forward.shared_ffn > 0
+    )
+    return float(layer.mixer is not None) + float(dense)
+
+
+def _exchanged(layer: Layer) -> tuple[float, float]:
+    """Elements per token of queries, and of keys and values, that context parallelism exchanges."""
+    match layer.mixer:
+        case Attention() as a:
+            return a.heads * a.head_dim, 2.0 * a.kv_heads * a.head_dim
+        case LatentAttention() as a:
+            return a.heads * (a.nope_dim + a.rope_dim), a.heads * (a.nope_dim + a.rope_dim + a.v_dim)
+        case _:
+            return 0.0, 0.0
+
+
+def _mtp(model: Transformer) -> tuple[Layer, Gemm] | None:
+    layer = model.mtp_layer()
+    if layer is None:
+        return None
+    return layer, Gemm("mtp projection", 2 * model.hidden, model.hidden, Shard.COLUMN)
+
+
+def _stage_weights(
+    model: Transformer, tables: StageTables, spread: Any, layout: Layout
+) -> tuple[Weights, Weights, list[Any]]:
+    """Parameters on one accelerator of the first and of the last stage, before ZeRO."""
+    per_layer = [layer_parameters(kind, model.hidden, norm_bias=model.norm_bias) for kind in tables.kinds]
+    count = parameters(model)
+    split = layout.ep * layout.etp
+    single = np.asarray(layout.pp) == 1
+
+    def of(layers: list[Numeric], outer: Numeric) -> Weights:
+        dense = sum(p.dense * n for p, n in zip(per_layer, layers, strict=True))
+        experts = sum(p.experts * n for p, n in zip(per_layer, layers, strict=True))
+        largest = max((p.dense + p.experts for p in per_layer), default=0)
+        return Weights((dense + outer) / layout.tp, experts / split, np.asarray(largest) / layout.tp)
+
+    head = count.head or count.embedding
+    modules = sum(mtp_parameters(model)) * model.mtp_layers if model.mtp_layers else 0
+    both = count.embedding + count.head + modules
+    first = of(spread.middle, np.where(single, both, count.embedding))
+    last = of(spread.last, np.where(single, both, head + modules))
+    return first, last, per_layer
+
+
+def _expert_shard(layout: Layout) -> Numeric:
+    return np.minimum(layout.shard, np.maximum(layout.expert_data_parallel, 1))
+
+
+def _optimizer_weights(first: Weights, last: Weights, layout: Layout) -> Numeric:
+    zero = np.asarray(layout.zero) >= 1
+    split = np.where(zero, layout.shard, 1)
+    experts = np.where(zero, _expert_shard(layout), 1)
+    return np.maximum(first.dense / split + first.experts / experts, last.dense / split + last.experts / experts)
+
+
+def _data_parallel(
+    first: Weights,
+    last: Weights,
+    mean: Passes,
+    micro_batches: Numeric,
+    layout: Layout,
+    links: comm.Links,
+    software: Software,
+) -> tuple[Numeric, Numeric]:
+    """Exposed and busy time of gradient and weight exchange in a step."""
+    g = comm.groups(layout)
+    dense = np.maximum(first.dense, last.dense)
+    experts = np.maximum(first.experts, last.experts)
+    shard = _expert_shard(layout)
+    expert_group = comm.Group(shard, g.expert_data.stride)
+    expert_replicas = comm.Group(
+        np.maximum(g.expert_data.size / shard, 1), g.expert_data.stride * shard
+    )
+    a = comm.gradient_exchange(
+        dense, software.gradient_bytes, 2.0, layout.zero, g.shard, g.replicas, links
+    )
+    b = comm.gradient_exchange(
+        experts, software.gradient_bytes, 2.0, layout.zero, expert_group, expert_replicas, links
+    )
+    reduce, gather = a.reduce + b.reduce, a.gather + b.gather
+    zero = np.asarray(layout.zero)
+    times = np.where(zero >= 2, micro_batches, 1.0)
+    backward_gather = np.where(zero >= 3, gather, 0.0)
+    room = software.data_overlap * layout.overlap_dp
+    backward = mean.input_gradient + mean.weight_gradient
+    layers = 16.0  # buckets: the last one to be reduced and the first to be gathered have nothing to hide under
+    tail = (reduce + gather) / layers * (np.asarray(layout.overlap_dp) > 0)
+    exposed = (
+        np.maximum(reduce + backward_gather - room * backward, 0.0)
+        + np.maximum(gather - room * mean.forward, 0.0)
+        + tail
+    )
+    return times * exposed, times * (reduce + gather + backward_gather)
+
+
+def _offload(
+    job: Job,
+    host_bandwidth: float,
+    updated: Numeric,
+    per_layer: list[Any],
+    layers: Numeric,
+    mean: Passes,
+    micro_batches: Numeric,
+    layout: Layout,
+) -> Numeric:
+    """Time that offloading adds: optimizer over the host link and in host memory, activations not hidden."""
+    host_adam = 28.0 / 100e9  # bytes per parameter over what one accelerator's share of host memory streams
+    optimizer = updated * ((2.0 + 4.0) / host_bandwidth + host_adam) * layout.offload_optimizer
+    del per_layer
+    tokens = layout.micro_batch * job.sequence / layout.cp
+    saved = sum(
+        n * 2.0 * saved_activations(kind, job.model.hidden).total
+        for kind, n in job.model.kinds().items()
+    ) / job.model.num_layers
+    moved = saved * tokens / layout.tp * layers * layout.offload_activations
+    hidden = 0.9 * mean.forward
+    activations = 2 * np.maximum(moved / host_bandwidth - hidden, 0.0) * micro_batches
+    return optimizer + activations
+
+
+def _memory(
+    job: Job,
+    tables: StageTables,
+    spread: Any,
+    first: Weights,
+    last: Weights,
+    per_layer: list[Any],
+    tokens: Numeric,
+    micro_batches: Numeric,
+    layout: Layout,
+    software: Software,
+) -> Memory:
+    del per_layer
+    saved = [saved_activations(kind, job.model.hidden) for kind in tables.kinds]
+    vocab = job.model.vocab / layout.tp
+    single = np.asarray(layout.pp) == 1
+
+    def of(weights: Weights, layers: list[Numeric], head: Numeric, held: Numeric) -> Memory:
+        return stage_memory(
+            weights, saved, layers, head, tokens, held, layout, _expert_shard(layout),
+            job.recipe.saved_bytes, job.recipe.weight_copy, software.gradient_bytes,
+            software.memory_fixed, software.memory_allowance,
+        )  # fmt: skip
+
+    start = of(
+        first, spread.middle, np.where(single, vocab, 0.0), held_on_first_stage(layout, micro_batches)
+    )
+    end = of(last, spread.last, vocab, held_on_last_stage(layout, micro_batches))
+    return fuller(start, end)
