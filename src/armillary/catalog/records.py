@@ -44,6 +44,8 @@ class Accelerator:
     host_bandwidth : to the host CPU's memory (PCIe or NVLink-C2C), one direction [byte/s].
     power : thermal design power of the chip [W].
     compute_units : streaming multiprocessors, or what the vendor calls them [-]; 0 if not published.
+    facility_power : provisioned per accelerator, its share of host, network, storage and cooling
+        included [W]; 0 if not published.
     """
 
     name: str
@@ -59,6 +61,10 @@ class Accelerator:
     compute_units: int
     facts: Mapping[str, Fact]
     """By field name; peaks as ``peak.bf16``. Alternatives that the catalog does not use: ``peak.bf16#2``."""
+    facility_power: float = 0.0
+    aliases: tuple[str, ...] = ()
+    """Other names that people and tables use; looked up after `catalog.lookup.fold`."""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +93,16 @@ class System:
     power: float
     cooling: str
     facts: Mapping[str, Fact]
+    aliases: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A price for the use of an accelerator. price : per accelerator [USD/s]."""
+    """A price for the use of an accelerator. price : per accelerator [USD/s].
+
+    system : the system priced, empty where the price is for the accelerator in whatever system.
+    """
 
     name: str
     provider: str
@@ -101,6 +112,65 @@ class Offer:
     region: str
     price: float
     facts: Mapping[str, Fact]
+    accelerator: str = ""
+    """Always filled by the catalog; for a priced system, the accelerator in it."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facility:
+    """What a data centre adds to its accelerators; None where the source does not say.
+
+    it_power : size of the facility that the sums below are for, as IT power [W].
+    pue : power usage effectiveness, facility power over IT power [-].
+    capex : all-in, IT and buildings [USD]; facility_capex : buildings, power and cooling alone [USD].
+    opex : energy included [USD/s]; energy_cost : energy alone [USD/s].
+    annualised : capex written off over its life, and opex [USD/s].
+    energy_price : [USD/J].
+    """
+
+    name: str
+    title: str
+    provider: str
+    it_power: float | None
+    pue: float | None
+    capex: float | None
+    facility_capex: float | None
+    opex: float | None
+    energy_cost: float | None
+    annualised: float | None
+    energy_price: float | None
+    facts: Mapping[str, Fact]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A compute contract as far as it is public; None where it is not.
+
+    signed, start, end : ISO dates to the precision that is known (``2025-11``, ``2032``), or empty.
+    status : ``signed``, ``amended``, ``announced``, ``reported``, ``building``, ``superseded`` or ``dropped``.
+    value : of the whole term [USD]; term : [s]; power : [W]; accelerators : how many [-].
+    terms : what else was agreed, in words.
+    """
+
+    name: str
+    title: str
+    customer: str
+    provider: str
+    signed: str
+    start: str
+    end: str
+    status: str
+    chips: str
+    terms: str
+    value: float | None
+    term: float | None
+    power: float | None
+    accelerators: float | None
+    facts: Mapping[str, Fact]
+    aliases: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,10 @@ class Software:
     tensor_overlap, data_overlap, context_overlap, expert_overlap : share of that communication's time, or
         of the compute it hides under, that overlap really hides [-].
     deduplicates : dispatcher sends a token once to each remote domain (DeepEP, HybridEP) [-].
-    dispatch_share : of ring bandwidth that the expert dispatcher sustains [-].
+    dispatch_share, alltoall_share : of ring bandwidth that such a dispatcher, or NCCL's all-to-all of every
+        copy, sustains [-].
+    routing : host and device time to route, count and permute in one MoE layer, per pass [s].
+    grouped_share : of the GEMM rate that grouped GEMMs of experts sustain [-].
     gradient_bytes : width of the gradient that is accumulated and reduced [byte].
     fused_attention : False before FlashAttention.
     jitter : standard deviation of a rank's step time over its mean [-].
@@ -63,6 +66,9 @@ class Software:
     expert_overlap: float
     deduplicates: bool
     dispatch_share: float
+    alltoall_share: float
+    routing: float
+    grouped_share: float
     gradient_bytes: float
     fused_attention: bool
     jitter: float
@@ -116,6 +122,17 @@ def _values(entry: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def family_of(accelerator: Accelerator) -> str:
+    """Chip of the calibration file that stands for `accelerator`: itself, its silicon's, its vendor's."""
+    table = _table()
+    families = table["families"]
+    vendor = accelerator.vendor.casefold()
+    for name in (accelerator.name, families.get(accelerator.name), families.get(vendor)):
+        if name in table["chips"]:
+            return str(name)
+    return str(families["other"])
+
+
 def calibration(accelerator: Accelerator, framework: str = "megatron") -> Calibration:
     """Calibration of a chip under a framework.
 
@@ -140,7 +157,7 @@ def calibration(accelerator: Accelerator, framework: str = "megatron") -> Calibr
     entry = chips.get(accelerator.name)
     values = _values(chips["common"])
     if entry is None:
-        family = _values(table["families"]).get(accelerator.vendor.casefold(), table["families"]["other"])
+        family = family_of(accelerator)
         assumed = (f"kernel efficiency of {accelerator.name} is that of {family}",)
         entry = chips[family]
     values |= _values(entry)

@@ -100,6 +100,7 @@ def operators_time(
     low_precision_flops: Numeric,
     recipe: Recipe,
     gradient_bytes: float,
+    grouped_share: float = 1.0,
 ) -> LayerTimes:
     """Time of `operators` forward and backward.
 
@@ -115,12 +116,16 @@ def operators_time(
     recipe : Recipe
     gradient_bytes : float
         Width of the weight gradient that is accumulated into. [byte]
+    grouped_share : float
+        Of the GEMM rates that grouped GEMMs sustain. [-]
     """
     times = NO_LAYER
     for operator in operators:
         match operator:
             case Gemm():
-                one = _gemm(operator, tokens, kernels, low_precision_flops, recipe, gradient_bytes)
+                one = _gemm(
+                    operator, tokens, kernels, low_precision_flops, recipe, gradient_bytes, grouped_share
+                )
             case AttentionCore():
                 one = _attention(operator, tokens, kernels)
             case Scan():
@@ -132,7 +137,13 @@ def operators_time(
 
 
 def _gemm(
-    g: Gemm, tokens: Tokens, kernels: Kernels, low: Numeric, recipe: Recipe, gradient_bytes: float
+    g: Gemm,
+    tokens: Tokens,
+    kernels: Kernels,
+    low: Numeric,
+    recipe: Recipe,
+    gradient_bytes: float,
+    grouped_share: float,
 ) -> LayerTimes:
     rows, columns, depth, groups = tokens.local, g.outputs, g.inputs, 1.0
     match g.shard:
@@ -151,6 +162,8 @@ def _gemm(
                 depth = g.inputs / tokens.etp
     quantised = g.low_precision and recipe.gemm != "bf16"
     flops, width = (low, recipe.gemm_bytes) if quantised else (kernels.gemm_flops, 2.0)
+    if g.experts > 1:
+        flops = flops * grouped_share
     accumulate = 2 * gradient_bytes  # read and written
     forward = gemm_time(rows, columns, depth, groups, width, 2.0, flops, kernels)
     inputs = gemm_time(rows, depth, columns, groups, width, 2.0, flops, kernels)

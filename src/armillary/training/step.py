@@ -145,6 +145,7 @@ class LayerCost(NamedTuple):
     tensor_backward: Numeric
     context: Numeric
     expert: Numeric
+    routing: Numeric
 
 
 @lru_cache(maxsize=64)
@@ -173,7 +174,8 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
     kernels = calibration.kernels(chip)
     low = chip.peak.get(job.recipe.gemm, 0.0) * calibration.chip.gemm.get(job.recipe.gemm, 0.0)
     links = comm.Links.of(machine.rings, software.scale_up_share, software.scale_out_share)
-    dispatch = comm.Links.of(machine.rings, software.dispatch_share, software.dispatch_share)
+    share = software.dispatch_share if software.deduplicates else software.alltoall_share
+    dispatch = comm.Links.of(machine.rings, share, share)
 
     local = layout.micro_batch * job.sequence / layout.cp
     tokens = Tokens(
@@ -182,7 +184,9 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
     micro_batches = job.global_batch / (layout.micro_batch * layout.dp)
 
     def timed(operators: Any) -> LayerTimes:
-        return operators_time(operators, tokens, kernels, low, job.recipe, software.gradient_bytes)
+        return operators_time(
+            operators, tokens, kernels, low, job.recipe, software.gradient_bytes, software.grouped_share
+        )
 
     def layer_cost(layer: Layer) -> LayerCost:
         compute = timed(layer_operators(layer, model.hidden))
@@ -196,13 +200,15 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
         query, kv = _exchanged(layer)
         context = comm.context_parallel(local, query, kv, layout, links) if kv else 0.0
         expert: Numeric = 0.0
+        routing: Numeric = 0.0
         if isinstance(layer.feed_forward, Moe):
             f = layer.feed_forward
             expert = 2 * comm.expert_parallel(
                 local, f.latent or model.hidden, f.top_k, 2.0, software.deduplicates, layout, dispatch
             )
+            routing = software.routing
         return LayerCost(
-            compute, tensor, tensor + np.where(np.asarray(layout.sp) > 0, regather, 0.0), context, expert
+            compute, tensor, tensor + np.where(np.asarray(layout.sp) > 0, regather, 0.0), context, expert, routing
         )
 
     tables = _tables(model)
@@ -271,7 +277,7 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
         data_parallel=exchange_busy,
     )
     memory = _memory(job, tables, spread, weights_first, weights_last, per_layer, local, n, layout, software)
-    flops = training_flops(model, job.sequence).total * job.tokens_per_step
+    flops = training_flops(model, job.sequence) * job.tokens_per_step
     return Estimate(
         parts, busy, memory, n, float(flops), job.tokens_per_step, layout.accelerators,
         chip.memory_capacity, chip.peak["bf16"],
@@ -311,7 +317,7 @@ class Passes(NamedTuple):
 
 
 def _bare(compute: LayerTimes) -> LayerCost:
-    return LayerCost(compute, 0.0, 0.0, 0.0, 0.0)
+    return LayerCost(compute, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def _weighted(kinds: list[Passes], counts: list[Numeric]) -> Passes:
@@ -342,7 +348,7 @@ def _passes(cost: LayerCost, layout: Layout, software: Software) -> Passes:
 
     launches = np.where(software.graphs, 0.0, software.host_launch * c.kernels * (2 + rerun))
     device = work.total + again + tensor + context + expert
-    launch = np.maximum(launches - device, 0.0)
+    launch = np.maximum(launches - device, 0.0) + (2 + rerun) * cost.routing
     return Passes(
         gemm=work.gemm,
         attention=work.attention,
@@ -447,7 +453,8 @@ def _data_parallel(
     )
     reduce, gather = a.reduce + b.reduce, a.gather + b.gather
     zero = np.asarray(layout.zero)
-    times = np.where(zero >= 2, micro_batches, 1.0)
+    # With a pipeline, gradients are accumulated over micro-batches before they are reduced (Llama 3, section 3.3.2).
+    times = np.where((zero >= 3) | ((zero == 2) & (np.asarray(layout.pp) == 1)), micro_batches, 1.0)
     backward_gather = np.where(zero >= 3, gather, 0.0)
     room = software.data_overlap * layout.overlap_dp
     backward = mean.input_gradient + mean.weight_gradient

@@ -1,0 +1,174 @@
+"""Score the training model on a table of measured runs."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from armillary.catalog import Catalog
+from armillary.errors import ArmillaryError, InputError
+from armillary.model import Transformer, model_flops_convention
+from armillary.training import Calibration, Estimate, calibration, estimate
+from armillary.validation.score import Row
+from armillary.validation.training_rows import COLUMNS, Setup, read
+
+METRICS = (
+    "tokens_per_s_per_gpu",
+    "model_tflops_per_gpu",
+    "step_time_s",
+    "mfu_as_reported",
+    "derived_step_time_s",
+)
+"""Columns that can be predicted, in their own units (percent for `mfu_as_reported`)."""
+
+SCALES = ((8, "up to 8"), (64, "9 to 64"), (512, "65 to 512"), (2048, "513 to 2048"))
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read a CSV table of measured runs.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not UTF-8 or lacks a needed column; the message names it.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            rows = [dict(row) for row in table]
+            columns = table.fieldnames or []
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is not a UTF-8 CSV file: {error}") from None
+    missing = [c for c in COLUMNS if c not in columns]
+    if missing:
+        raise InputError(f"{path}:1: missing columns {', '.join(missing)}; needed are {', '.join(COLUMNS)}")
+    return rows
+
+
+def is_scored(row: Mapping[str, str]) -> bool:
+    """True where the row belongs to the scored set: pre-training, quality A or B, enough said to predict."""
+    return bool(
+        (row.get("workload") or "pretrain") == "pretrain"
+        and (row.get("quality") or "A") in ("A", "B")
+        and all((row.get(c) or "").strip() for c in ("num_gpus", "global_batch", "tp", "pp"))
+        and any((row.get(c) or "").strip() for c in METRICS)
+    )
+
+
+def validate_training(
+    rows: Iterable[Mapping[str, str]],
+    catalog: Catalog,
+    calibrate: Callable[[Setup], Calibration] | None = None,
+    progress: Callable[[], None] | None = None,
+) -> list[Row]:
+    """Predict every metric that every row publishes.
+
+    Parameters
+    ----------
+    rows : iterable of mappings
+        From `read_table`.
+    catalog : Catalog
+    calibrate : callable, optional
+        Gives the calibration of a row; by default that of its chip and framework.
+    progress : callable, optional
+        Called after each row.
+
+    Returns
+    -------
+    list of Row
+        A row that cannot be evaluated stays in, with `predicted` None and the reason.
+    """
+    scored: list[Row] = []
+    for row in rows:
+        scored += _row(row, catalog, calibrate or default_calibration)
+        if progress is not None:
+            progress()
+    return scored
+
+
+def default_calibration(setup: Setup) -> Calibration:
+    """The calibration of a row's chip, framework and stated software features."""
+    found = calibration(setup.machine.accelerator, setup.framework)
+    return found.with_software(graphs=setup.graphs, deduplicates=setup.deduplicates)
+
+
+def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], Calibration]) -> list[Row]:
+    published = {m: value for m in METRICS if (value := _measured(row, m)) is not None}
+    target = _target(row, published)
+    scored = is_scored(row)
+    labels = {
+        "chip": row.get("gpu", ""),
+        "scale": _scale(row.get("num_gpus", "")),
+        "source": row.get("source", ""),
+        "group": "|".join(row.get(c, "") for c in ("model", "gpu", "num_gpus")),
+    }
+    try:
+        setup = read(row, catalog)
+        known = calibrate(setup)
+        answer = estimate(setup.job, setup.machine, setup.layout, known)
+    except ArmillaryError as error:
+        kind = "MoE" if (row.get("experts") or "").strip() else "dense"
+        return [
+            Row(row["id"], m, published.get(m), None, None, (), str(error), scored and m == target, kind=kind, **labels)
+            for m in (published or {target: None})
+        ]
+    kind = "MoE" if any(getattr(k.feed_forward, "experts", 0) for k in setup.job.model.kinds()) else "dense"
+    assumed = (*setup.assumed, *known.assumed)
+    out = []
+    for metric, measured in published.items():
+        predicted = _predict(metric, row, setup.job.model, answer)
+        ratio = predicted / measured
+        if metric not in ("step_time_s", "derived_step_time_s"):
+            ratio = 1 / ratio
+        out.append(
+            Row(
+                row["id"], metric, measured, predicted, ratio, assumed, "", scored and metric == target,
+                kind=kind, **labels,
+            )  # fmt: skip
+        )
+    return out
+
+
+def _measured(row: Mapping[str, str], metric: str) -> float | None:
+    match = re.match(r"\s*~?([\d.]+(?:[eE][-+]?\d+)?)", row.get(metric) or "")
+    value = float(match[1]) if match else 0.0
+    return value if value > 0 else None
+
+
+def _target(row: Mapping[str, str], published: Mapping[str, float]) -> str:
+    stated = (row.get("target_metric") or "").strip()
+    stated = "mfu_as_reported" if stated == "mfu" else stated
+    if stated in published:
+        return stated
+    return next((m for m in ("step_time_s", *METRICS) if m in published), "step_time_s")
+
+
+def _scale(text: str) -> str:
+    try:
+        size = float(text)
+    except ValueError:
+        return "unknown"
+    return next((label for most, label in SCALES if size <= most), "over 2048")
+
+
+def _convention(row: Mapping[str, str]) -> str:
+    text = row.get("flops_convention") or "causal half attn"
+    release = re.match(r"(\d\d)\.(\d\d)", row.get("release") or "")
+    if "Megatron-Bridge" in text and release and (int(release[1]), int(release[2])) < (26, 6):
+        return "megatron-bridge-before-26.06"
+    return text
+
+
+def _predict(metric: str, row: Mapping[str, str], model: Transformer, answer: Estimate) -> float:
+    step = float(answer.time.total)
+    rate = answer.tokens / step / float(answer.accelerators)
+    if metric in ("step_time_s", "derived_step_time_s"):
+        return step
+    if metric == "tokens_per_s_per_gpu":
+        return rate
+    flops = float(model_flops_convention(model, int(float(row["seq_len"])), _convention(row))) * rate
+    return flops / 1e12 if metric == "model_tflops_per_gpu" else 100 * flops / answer.peak

@@ -1,0 +1,292 @@
+"""Read a row of the measured-runs table as a job, a slice and a layout; what it does not say is assumed.
+
+Defaults are those that each source documents for its framework; every one taken is listed by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from armillary.catalog import Catalog
+from armillary.catalog.records import Accelerator, ModelRecord
+from armillary.errors import ArmillaryError, InputError
+from armillary.machine import Ring, Slice
+from armillary.model import Transformer, customise, transformer
+from armillary.training import Job, Layout, recipe
+
+COLUMNS = ("id", "gpu", "num_gpus", "model", "seq_len", "global_batch", "tp", "pp")
+"""Columns without which no row can be evaluated."""
+
+CLUSTER_LATENCY = 8e-6
+"""End-to-end of a small message over InfiniBand, RoCE or EFA; assumed where a row names no network. [s]"""
+SCALE_UP_LATENCY = 2e-6
+"""NVLink hop with the kernel's synchronisation (NCCL tuning constants, shared by all chips). [s]"""
+
+NIC_GBIT = {"a100": 200, "h100": 400, "h200": 400, "h800": 400, "b200": 400, "b300": 800, "gb200": 400,
+            "gb300": 800, "mi3": 400}  # fmt: skip
+"""Scale-out per accelerator where the row's `interconnect` does not say [Gbit/s]."""
+
+
+@dataclass
+class Setup:
+    """A row made ready to evaluate. assumed : what the row did not say, in words."""
+
+    job: Job
+    machine: Slice
+    layout: Layout
+    framework: str
+    graphs: bool
+    deduplicates: bool
+    record: ModelRecord | None
+    assumed: list[str] = field(default_factory=list)
+
+
+class _Reader:
+    def __init__(self, row: Mapping[str, str]) -> None:
+        self.row = row
+        self.assumed: list[str] = []
+
+    def text(self, name: str) -> str:
+        return (self.row.get(name) or "").strip()
+
+    def number(self, name: str, default: float | None = None, why: str = "") -> float:
+        raw = self.text(name)
+        if raw:
+            try:
+                return float(raw)
+            except ValueError:
+                raise InputError(f"column {name}: {raw!r} is not a number") from None
+        if default is None:
+            raise InputError(f"column {name} is empty")
+        self.assumed.append(f"{name}={default:g}" + (f" ({why})" if why else ""))
+        return default
+
+    def whole(self, name: str, default: float | None = None, why: str = "") -> int:
+        value = self.number(name, default, why)
+        if value < 1 or value != int(value):
+            raise InputError(f"column {name}: expected a positive whole number, got {value:g}")
+        return int(value)
+
+
+def read(row: Mapping[str, str], catalog: Catalog) -> Setup:
+    """Make a row ready.
+
+    Raises
+    ------
+    ArmillaryError
+        If the chip or the model is unknown, a number is missing, or the layout does not multiply out.
+    """
+    r = _Reader(row)
+    workload = r.text("workload") or "pretrain"
+    if workload != "pretrain":
+        raise InputError(f"workload {workload!r} is not modelled, only pretrain")
+    chip = catalog.accelerator(r.text("gpu"))
+    accelerators = r.whole("num_gpus")
+    sequence = r.whole("seq_len")
+    model, record = _model(r, catalog, sequence)
+    framework = _framework(r)
+    layout = _layout(r, accelerators, model, framework)
+    machine = _slice(r, chip, accelerators, catalog)
+    job = Job(model, sequence, r.number("global_batch"), recipe(_precision(r, framework)))
+    if not chip.peak.get(job.recipe.gemm):
+        raise InputError(f"{chip.name} has no {job.recipe.gemm} peak")
+    graphs = r.text("cuda_graphs").casefold()
+    return Setup(
+        job, machine, layout, framework,
+        graphs=bool(graphs) and graphs not in ("no", "none") or _graphs_by_default(r),
+        deduplicates=_deduplicates(r), record=record, assumed=r.assumed,
+    )  # fmt: skip
+
+
+def _graphs_by_default(r: _Reader) -> bool:
+    if not r.text("cuda_graphs") and r.text("source").startswith("MLPerf"):
+        r.assumed.append("cuda_graphs=full (MLPerf submissions)")
+        return True
+    return False
+
+
+def _framework(r: _Reader) -> str:
+    source = r.text("source")
+    if source.startswith(("Megatron-LM SC21", "Reducing Activation")) or r.text("release").startswith("2021"):
+        return "megatron-2021"
+    if "llm-foundry" in source:
+        return "fsdp"
+    if source.startswith(("torchtitan", "IBM fms", "NeMo AutoModel")) or "FSDP" in r.text("fsdp_zero"):
+        return "torch"
+    if source.startswith("InternEvo"):
+        return "internevo"
+    return "megatron"
+
+
+def _model(r: _Reader, catalog: Catalog, sequence: int) -> tuple[Transformer, ModelRecord | None]:
+    name = r.text("model")
+    base = re.sub(r"\s*\(.*(proxy|node|w/o).*\)|\s+2-node$", "", name)
+    try:
+        record = catalog.model(name)
+    except ArmillaryError:
+        try:
+            record = catalog.model(base)
+        except ArmillaryError:
+            return _from_columns(r, name), None
+    changes: dict[str, object] = {}
+    model = transformer(record)
+    layers = r.text("layers")
+    if layers and int(float(layers)) != model.num_layers:
+        changes["layers"] = int(float(layers))
+    if "w/o MTP" in name:
+        changes["mtp_layers"] = 0
+    if model.learned_positions:
+        changes["learned_positions"] = sequence
+    return (customise(record, **changes) if changes else model), record
+
+
+def _from_columns(r: _Reader, name: str) -> Transformer:
+    """Build a model that the catalog does not hold from the row's own columns."""
+    try:
+        heads = r.whole("heads")
+        hidden = r.whole("hidden")
+        values: dict[str, object] = {
+            "layers": r.whole("layers"),
+            "hidden": hidden,
+            "heads": heads,
+            "kv_heads": r.whole("kv_heads", heads),
+            "head_dim": r.whole("head_dim", hidden // heads),
+            "vocab": r.whole("vocab"),
+            "attention": "gqa",
+        }
+        if r.text("experts"):
+            values |= {
+                "experts": r.whole("experts"),
+                "top_k": r.whole("topk"),
+                "moe_ffn": r.whole("moe_ffn"),
+                "shared_ffn": int(r.number("shared_ffn", 0)),
+                "dense_layers": int(r.number("dense_layers", 0)),
+            }
+            if values["dense_layers"]:
+                values["ffn"] = r.whole("dense_ffn")
+        else:
+            values["ffn"] = r.whole("ffn")
+            values["gated"] = values["ffn"] != 4 * hidden
+            r.assumed.append(f"gated feed-forward={values['gated']} (from its width)")
+    except InputError as error:
+        raise InputError(f"model {name!r} is not in the catalog, and its columns do not suffice: {error}") from None
+    from armillary.model import Architecture
+
+    return transformer(Architecture(**values), name)  # type: ignore[arg-type]
+
+
+def _precision(r: _Reader, framework: str) -> str:
+    text = r.text("precision").casefold()
+    if not text:
+        default = "fp8" if r.text("source").startswith("MLPerf") else "bf16"
+        r.assumed.append(f"precision={default}")
+        return default
+    if "nvfp4" in text or "mxfp4" in text:
+        return "nvfp4"
+    if "mx" in text:
+        return "fp8-mx"
+    if "cs" in text.split("-") or "current" in text or "rowwise" in text or "tensorwise" in text:
+        return "fp8-current"
+    if "block" in text or "subchannel" in text or text.endswith("-sc"):
+        return "fp8-block"
+    return "fp8" if "fp8" in text or "float8" in text else "bf16"
+
+
+def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -> Layout:
+    tp, pp = r.whole("tp"), r.whole("pp")
+    cp = r.whole("cp", 1)
+    ranks = tp * pp * cp
+    if accelerators % ranks:
+        raise InputError(f"layout does not multiply out: tp {tp} x pp {pp} x cp {cp} on {accelerators} accelerators")
+    dp = accelerators // ranks
+    stated = r.text("dp")
+    if stated and int(float(stated)) not in (dp, dp * cp):
+        r.assumed.append(f"dp={dp} (accelerators / (tp cp pp); the row says {stated})")
+    has_experts = any(getattr(layer.feed_forward, "experts", 0) for layer in model.kinds())
+    ep = r.whole("ep", 1) if has_experts else 1
+    etp = r.whole("etp", 1) if has_experts else 1
+    if (tp * cp * dp) % (ep * etp):
+        raise InputError(f"layout does not multiply out: ep {ep} x etp {etp} in tp x cp x dp = {tp * cp * dp}")
+    zero, shard = _sharding(r, dp * cp, framework)
+    overlap = "a2a_overlap=on" in r.text("notes")
+    sp = r.text("sp")
+    if tp > 1 and not sp:
+        r.assumed.append("sp=1")
+    return Layout(
+        tp=tp, cp=cp, pp=pp, vpp=r.whole("vpp", 1) if pp > 1 else 1, dp=dp, ep=ep, etp=etp,
+        micro_batch=r.number("micro_batch", 1), zero=zero, shard=shard, recompute=_recompute(r, framework),
+        sp=int(float(sp)) if sp else 1,
+        overlap_tp=0 if framework == "megatron-2021" else 1,
+        overlap_dp=0 if framework == "megatron-2021" else 1,
+        overlap_ep=int(overlap),
+    )  # fmt: skip
+
+
+def _sharding(r: _Reader, ranks: int, framework: str) -> tuple[int, int]:
+    text = r.text("fsdp_zero").casefold()
+    if framework == "megatron-2021" and text in ("", "0"):
+        return 0, 1
+    if text in ("", "0", "1"):
+        r.assumed.append("zero=1 over all data-parallel ranks (distributed optimizer)")
+        return 1, ranks
+    level = re.search(r"zero-?(\d)", text)
+    zero = int(level[1]) if level else 3
+    within = re.search(r"(?:within|fsdp2|^)\s*(\d+)", text)
+    shard = int(within[1]) if within and int(within[1]) > 1 else ranks
+    return zero, max(1, min(shard, ranks)) if ranks % max(1, min(shard, ranks)) == 0 else ranks
+
+
+def _recompute(r: _Reader, framework: str) -> int:
+    text = r.text("recompute").casefold()
+    if not text:
+        default = 1 if framework == "torch" else 0
+        r.assumed.append(f"recompute={'selective' if default else 'none'}")
+        return default
+    if text.startswith("none") or "offload" in text:
+        return 0
+    return 2 if "full" in text or text == "activation recompute" else 1
+
+
+def _deduplicates(r: _Reader) -> bool:
+    notes = f"{r.text('notes')} {r.text('interconnect')}".casefold()
+    if "nccl alltoall" in notes or "dispatcher nccl" in notes:
+        return False
+    return any(word in notes for word in ("deepep", "hybridep", "uccl", "nvshmem")) or "Megatron-Bridge" in r.text(
+        "source"
+    )
+
+
+def _slice(r: _Reader, chip: Accelerator, accelerators: int, catalog: Catalog) -> Slice:
+    domain = r.whole("gpus_per_nvlink_domain", 8)
+    used = next(d for d in range(min(domain, accelerators), 0, -1) if accelerators % d == 0)
+    nic = _nic(r, chip)
+    system = next((s for s in catalog.systems.values() if s.accelerator == chip.name), None)
+    if system is None:
+        system = next(iter(catalog.systems.values()))
+    system = replace(system, accelerator=chip.name, scale_up_size=domain, nic_bandwidth=nic)
+    reduces = domain > 1 and not chip.name.startswith(("a100", "mi"))
+    rings = [Ring("scale-up", used, chip.scale_up_bandwidth, SCALE_UP_LATENCY, reduces=reduces)]
+    if accelerators > used:
+        rings.append(Ring("cluster", accelerators, nic, CLUSTER_LATENCY))
+    return Slice(chip, system, accelerators, accelerators // used, used, tuple(rings))
+
+
+def _nic(r: _Reader, chip: Accelerator) -> float:
+    """Scale-out bandwidth per accelerator and direction [byte/s]."""
+    text = r.text("interconnect")
+    per_node = re.search(r"(\d+)\s*x\s*(\d+)\s*Gb", text)
+    if per_node and r.text("source").startswith("InternEvo"):
+        return int(per_node[1]) * int(per_node[2]) * 1e9 / 8 / 8
+    node_rate = re.search(r"([\d.]+)\s*(T|G)b(?:ps|/s) per (?:8-GPU )?node", text)
+    if node_rate:
+        return float(node_rate[1]) * (1e12 if node_rate[2] == "T" else 1e9) / 8 / 8
+    each = re.search(r"(\d+)\s*Gb/s[^,]* per GPU", text)
+    if each:
+        return int(each[1]) * 1e9 / 8
+    if "EFA" in text and chip.name.startswith("h100"):
+        return 400e9 / 8
+    gbit = next((g for stem, g in NIC_GBIT.items() if chip.name.startswith(stem)), 400)
+    r.assumed.append(f"network {gbit} Gbit/s per accelerator")
+    return gbit * 1e9 / 8
