@@ -1,0 +1,153 @@
+"""Option types of the command line: quantities people write, constraints, files. Imports click and units."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from armillary.errors import InputError
+from armillary.units import parse
+
+_COUNT = re.compile(r"\A\s*([\d.]+(?:e\d+)?)\s*([kKMGTB]?)\s*-?\s*(tokens?|sequences?|seqs?)?\s*\Z")
+_SCALE = {"": 1, "k": 2**10, "K": 2**10, "M": 2**20, "G": 2**30, "B": 1e9, "T": 1e12}
+
+
+def batch(text: str, sequence: int) -> int:
+    """Read a global batch in sequences, or in tokens with binary prefixes as recipes mean them.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or the tokens are not a whole number of sequences.
+
+    Examples
+    --------
+    >>> batch("512", 8192), batch("4M-tokens", 8192)
+    (512, 512)
+    """
+    match = _COUNT.match(text)
+    if match is None:
+        raise InputError(f"--global-batch {text!r}: write sequences as '512' or tokens as '4M-tokens'")
+    number = float(match[1]) * _SCALE[match[2]]
+    if match[3] and match[3].startswith("token"):
+        if number % sequence:
+            near = max(round(number / sequence), 1)
+            raise InputError(
+                f"--global-batch {text!r} is not a whole number of sequences of {sequence} tokens; "
+                f"nearest are {near * sequence} tokens, that is {near} sequences"
+            )
+        number /= sequence
+    if number < 1 or number != int(number):
+        raise InputError(f"--global-batch {text!r}: must be a positive whole number of sequences")
+    return int(number)
+
+
+def tokens(text: str) -> float:
+    """Read a number of tokens, with or without the word.
+
+    Examples
+    --------
+    >>> tokens("15T") == tokens("15e12 tokens") == tokens("15e12")
+    True
+    """
+    try:
+        return parse(text, "token")
+    except InputError:
+        match = re.match(r"\A\s*([\d.]+(?:[eE]\d+)?)\s*([kMBGT]?)\s*\Z", text)
+        if match is None:
+            raise InputError(f"--tokens {text!r}: write it as '15T' or '15e12 tokens'") from None
+        scale = {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}[match[2]]
+        return float(match[1]) * scale
+
+
+def constraints(settings: Sequence[str]) -> dict[str, list[Any]]:
+    """Read ``--set tp=8 --set recompute=none,full`` as constraints of the search.
+
+    Raises
+    ------
+    InputError
+        If a setting has no ``=`` or a value that its field does not take.
+    """
+    from armillary.training.layout import CONTEXT_EXCHANGES, ORDERS, RECOMPUTE, SCHEDULES
+
+    named = {"recompute": RECOMPUTE, "schedule": SCHEDULES, "order": ORDERS, "cp_exchange": CONTEXT_EXCHANGES}
+    fixed: dict[str, list[Any]] = {}
+    for setting in settings:
+        name, equals, values = setting.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not values:
+            raise InputError(f"--set {setting!r}: write it as NAME=VALUE[,VALUE], e.g. --set tp=4,8")
+        fixed[name] = [_value(name, v.strip(), named) for v in values.split(",")]
+    if "zero" in fixed:
+        levels = fixed.pop("zero")
+        fixed["sharding"] = [(level, where) for level in levels for where in ("all", "domain")]
+    return fixed
+
+
+def _value(name: str, text: str, named: dict[str, tuple[str, ...]]) -> Any:
+    if name in named:
+        if text not in named[name]:
+            raise InputError(f"--set {name}={text}: must be one of {', '.join(named[name])}")
+        return named[name].index(text)
+    try:
+        number = float(text)
+    except ValueError:
+        raise InputError(f"--set {name}={text}: must be a number") from None
+    if name.startswith("offload"):
+        if not 0 <= number <= 1:
+            raise InputError(f"--set {name}={text}: must be a share from 0 to 1")
+        return number
+    if number < (0 if name in ("zero", "overlap_ep") else 1) or number != int(number) or number > 1e9:
+        raise InputError(f"--set {name}={text}: must be a positive whole number")
+    return int(number)
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file whole or not at all: to a temporary one beside it, then rename.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def echo_json(answer: Any) -> None:
+    """Print an answer as JSON on stdout; infinities and NaN become null."""
+    click.echo(json.dumps(_plain(answer), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    if hasattr(value, "item"):
+        return _plain(value.item())
+    number = float(value)
+    return number if number == number and abs(number) != float("inf") else None
+
+
+catalog_option = click.option(
+    "--catalog", "catalogs", multiple=True, type=click.Path(path_type=Path),
+    help="A TOML file of your own entries; may be repeated.",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
