@@ -58,12 +58,12 @@ class Sample(NamedTuple):
 
 
 BOUNDS = {
-    "bf16": (0.25, 0.95), "fp8": (0.2, 0.95), "fp4": (0.1, 0.95), "attention": (0.15, 0.9),
-    "attention_backward": (0.15, 0.9), "memory": (0.35, 0.95), "scale_up_share": (0.3, 0.95),
-    "scale_out_share": (0.2, 0.98), "dispatch_share": (0.1, 0.95), "alltoall_share": (0.05, 0.95),
-    "tensor_overlap": (0.02, 0.95), "data_overlap": (0.2, 1.0), "expert_overlap": (0.1, 1.0),
-    "grouped_share": (0.3, 1.0), "routing": (1e-6, 3e-3), "gap": (2e-7, 1e-5), "gap_graphs": (1e-7, 5e-6),
-    "host_launch": (1e-6, 3e-5), "jitter": (0.0002, 0.03), "context_overlap": (0.1, 1.0),
+    "bf16": (0.3, 0.9), "fp8": (0.25, 0.85), "fp4": (0.1, 0.8), "memory": (0.5, 0.92),
+    "scale_up_share": (0.4, 0.95), "scale_out_share": (0.4, 0.98), "tensor_overlap": (0.05, 0.95),
+    "data_overlap": (0.2, 1.0), "expert_overlap": (0.1, 1.0), "grouped_share": (0.4, 1.0),
+    "routing": (2e-6, 1e-3), "routing_graphs": (1e-6, 3e-4), "gap": (3e-7, 5e-6), "gap_graphs": (2e-7, 2e-6),
+    "host_launch": (1e-6, 2e-5), "jitter": (0.0002, 0.03), "hybridep": (0.1, 0.98), "deepep": (0.05, 0.95),
+    "uccl": (0.01, 0.95), "nvshmem": (0.01, 0.95), "nccl": (0.05, 0.95),
 }  # fmt: skip
 
 
@@ -116,7 +116,10 @@ def calibrate(values: dict[str, float], sample: Sample) -> Calibration:
         elif room == "software" and owner in ("common", framework):
             if owner == "common" and f"software.{framework}.{rest[0]}" in values:
                 continue
-            software = replace(software, **{rest[0]: value})
+            if rest[0] == "dispatch":
+                software = replace(software, dispatch={**software.dispatch, rest[1]: value})
+            else:
+                software = replace(software, **{rest[0]: value})
     return Calibration(chip, software, base.assumed)
 
 

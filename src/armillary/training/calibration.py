@@ -44,10 +44,10 @@ class Software:
     scale_up_share, scale_out_share : of ring bandwidth that collectives sustain [-].
     tensor_overlap, data_overlap, context_overlap, expert_overlap : share of that communication's time, or
         of the compute it hides under, that overlap really hides [-].
-    deduplicates : dispatcher sends a token once to each remote domain (DeepEP, HybridEP) [-].
-    dispatch_share, alltoall_share : of ring bandwidth that such a dispatcher, or NCCL's all-to-all of every
-        copy, sustains [-].
-    routing : host and device time to route, count and permute in one MoE layer, per pass [s].
+    dispatcher : key of `dispatch`: what moves tokens to experts.
+    dispatch : share of ring bandwidth that each dispatcher sustains [-].
+    routing, routing_graphs : host time to route, count and synchronise in one MoE layer, per pass, eager
+        and under CUDA graphs [s].
     grouped_share : of the GEMM rate that grouped GEMMs of experts sustain [-].
     gradient_bytes : width of the gradient that is accumulated and reduced [byte].
     fused_attention : False before FlashAttention.
@@ -64,16 +64,21 @@ class Software:
     data_overlap: float
     context_overlap: float
     expert_overlap: float
-    deduplicates: bool
-    dispatch_share: float
-    alltoall_share: float
+    dispatcher: str
+    dispatch: Mapping[str, float]
     routing: float
+    routing_graphs: float
     grouped_share: float
     gradient_bytes: float
     fused_attention: bool
     jitter: float
     memory_allowance: float
     memory_fixed: float
+
+    @property
+    def deduplicates(self) -> bool:
+        """True where a token crosses to a remote domain once; NCCL's all-to-all sends every copy."""
+        return self.dispatcher != "nccl"
 
 
 @dataclass(frozen=True, slots=True)

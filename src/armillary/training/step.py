@@ -174,7 +174,7 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
     kernels = calibration.kernels(chip)
     low = chip.peak.get(job.recipe.gemm, 0.0) * calibration.chip.gemm.get(job.recipe.gemm, 0.0)
     links = comm.Links.of(machine.rings, software.scale_up_share, software.scale_out_share)
-    share = software.dispatch_share if software.deduplicates else software.alltoall_share
+    share = software.dispatch[software.dispatcher]
     dispatch = comm.Links.of(machine.rings, share, share)
 
     local = layout.micro_batch * job.sequence / layout.cp
@@ -206,7 +206,7 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
             expert = 2 * comm.expert_parallel(
                 local, f.latent or model.hidden, f.top_k, 2.0, software.deduplicates, layout, dispatch
             )
-            routing = software.routing
+            routing = software.routing_graphs if software.graphs else software.routing
         return LayerCost(
             compute, tensor, tensor + np.where(np.asarray(layout.sp) > 0, regather, 0.0), context, expert, routing
         )
@@ -453,9 +453,10 @@ def _data_parallel(
     )
     reduce, gather = a.reduce + b.reduce, a.gather + b.gather
     zero = np.asarray(layout.zero)
-    # With a pipeline, gradients are accumulated over micro-batches before they are reduced (Llama 3, section 3.3.2).
-    times = np.where((zero >= 3) | ((zero == 2) & (np.asarray(layout.pp) == 1)), micro_batches, 1.0)
-    backward_gather = np.where(zero >= 3, gather, 0.0)
+    # With a pipeline, gradients are accumulated over micro-batches before they are reduced, and weights
+    # stay gathered (Llama 3, arXiv:2407.21783, section 3.3.2; torchtitan's FSDP default under pipelining).
+    times = np.where((zero >= 2) & (np.asarray(layout.pp) == 1), micro_batches, 1.0)
+    backward_gather = np.where((zero >= 3) & (np.asarray(layout.pp) == 1), gather, 0.0)
     room = software.data_overlap * layout.overlap_dp
     backward = mean.input_gradient + mean.weight_gradient
     layers = 16.0  # buckets: the last one to be reduced and the first to be gathered have nothing to hide under

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from armillary.catalog import Catalog
 from armillary.errors import InfeasibleError, InputError
-from armillary.machine import Machine, Partition
+from armillary.machine import Machine, Partition, build
 from armillary.training import Candidate, Job, calibration, search
 from armillary.twin.plan import grown, uses_of
 
@@ -172,3 +173,20 @@ SWEEPS: dict[str, Callable[..., Curve]] = {
     "sequence": by_sequence,
 }
 """Sweeps by name; ``bandwidth`` takes a ring as well, see `by_ring_bandwidth`."""
+
+
+def by_system(
+    job: Job, accelerators: int, catalog: Catalog, fixed: Mapping[str, Sequence[Any]] | None = None,
+    systems: Iterable[str] = ("p5", "p5en", "p6-b200", "p6-b300", "p6e-gb200", "p6e-gb300"),
+) -> Curve:  # fmt: skip
+    """Train the same job on other systems of the catalog, each with as many accelerators or a few less."""
+    points = []
+    for i, name in enumerate(systems):
+        system = catalog.system(name)
+        chip = catalog.accelerator(system.accelerator)
+        count = max(accelerators // system.scale_up_size, 1) * system.scale_up_size
+        if not chip.peak.get(job.recipe.gemm):
+            points.append(Point(i, name, None, None, None, f"no {job.recipe.gemm} arithmetic"))
+            continue
+        points.append(_point(i, name, job, build(system, chip, count), count, _narrowed(fixed)))
+    return Curve("system", "system", tuple(points))

@@ -93,7 +93,7 @@ def validate_training(
 def default_calibration(setup: Setup) -> Calibration:
     """The calibration of a row's chip, framework and stated software features."""
     found = calibration(setup.machine.accelerator, setup.framework)
-    return found.with_software(graphs=setup.graphs, deduplicates=setup.deduplicates)
+    return found.with_software(graphs=setup.graphs, dispatcher=setup.dispatcher)
 
 
 def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], Calibration]) -> list[Row]:

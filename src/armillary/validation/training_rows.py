@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from armillary.catalog import Catalog
 from armillary.catalog.records import Accelerator, ModelRecord
 from armillary.errors import ArmillaryError, InputError
@@ -38,7 +40,7 @@ class Setup:
     layout: Layout
     framework: str
     graphs: bool
-    deduplicates: bool
+    dispatcher: str
     record: ModelRecord | None
     assumed: list[str] = field(default_factory=list)
 
@@ -96,7 +98,7 @@ def read(row: Mapping[str, str], catalog: Catalog) -> Setup:
     return Setup(
         job, machine, layout, framework,
         graphs=bool(graphs) and graphs not in ("no", "none") or _graphs_by_default(r),
-        deduplicates=_deduplicates(r), record=record, assumed=r.assumed,
+        dispatcher=_dispatcher(r, chip), record=record, assumed=r.assumed,
     )  # fmt: skip
 
 
@@ -214,14 +216,30 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
     sp = r.text("sp")
     if tp > 1 and not sp:
         r.assumed.append("sp=1")
+    micro_batch = r.number("micro_batch", 1)
+    if framework == "torch" and pp > 1 and micro_batch > 1:
+        r.assumed.append("micro_batch=1 (torchtitan splits the local batch over the pipeline)")
+        micro_batch = 1.0
+    if has_experts and not r.text("ep") and "DeepEP" in r.text("notes"):
+        experts = max(getattr(layer.feed_forward, "experts", 0) for layer in model.kinds())
+        ep = int(np.gcd(experts, accelerators // pp))
+        r.assumed.append(f"ep={ep} (DeepEP is named, its degree is not)")
     return Layout(
-        tp=tp, cp=cp, pp=pp, vpp=r.whole("vpp", 1) if pp > 1 else 1, dp=dp, ep=ep, etp=etp,
-        micro_batch=r.number("micro_batch", 1), zero=zero, shard=shard, recompute=_recompute(r, framework),
+        tp=tp, cp=cp, pp=pp, vpp=_chunks(r, pp, model) if pp > 1 else 1, dp=dp, ep=ep, etp=etp,
+        micro_batch=micro_batch, zero=zero, shard=shard, recompute=_recompute(r, framework),
         sp=int(float(sp)) if sp else 1,
         overlap_tp=0 if framework == "megatron-2021" else 1,
         overlap_dp=0 if framework == "megatron-2021" else 1,
         overlap_ep=int(overlap),
     )  # fmt: skip
+
+
+def _chunks(r: _Reader, pp: int, model: Transformer) -> int:
+    """Model chunks a stage: as printed, else one layer a chunk as the recipes of Megatron and Llama 3 have it."""
+    if r.text("vpp"):
+        return r.whole("vpp")
+    interleaves = r.text("source").startswith(("NVIDIA DGX Cloud", "Llama 3", "Megatron-Bridge", "MLPerf"))
+    return r.whole("vpp", -(-model.num_layers // pp) if interleaves else 1)
 
 
 def _sharding(r: _Reader, ranks: int, framework: str) -> tuple[int, int]:
@@ -249,13 +267,15 @@ def _recompute(r: _Reader, framework: str) -> int:
     return 2 if "full" in text or text == "activation recompute" else 1
 
 
-def _deduplicates(r: _Reader) -> bool:
+def _dispatcher(r: _Reader, chip: Accelerator) -> str:
+    """What moves tokens to experts: as printed, else the source's default."""
     notes = f"{r.text('notes')} {r.text('interconnect')}".casefold()
-    if "nccl alltoall" in notes or "dispatcher nccl" in notes:
-        return False
-    return any(word in notes for word in ("deepep", "hybridep", "uccl", "nvshmem")) or "Megatron-Bridge" in r.text(
-        "source"
-    )
+    for name in ("uccl", "nvshmem", "hybridep", "deepep"):
+        if name in notes:
+            return name
+    if "nccl" in notes or "NVIDIA DGX Cloud" in r.text("source"):
+        return "nccl"
+    return "hybridep" if chip.name.startswith("gb") else "deepep"
 
 
 def _slice(r: _Reader, chip: Accelerator, accelerators: int, catalog: Catalog) -> Slice:

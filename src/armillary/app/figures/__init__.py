@@ -1,0 +1,7 @@
+"""Figures as self-contained SVG text: pure functions of data, readable in light and dark, told apart by colour-blind eyes."""
+
+from armillary.app.figures.bars import bar_chart, stacked_bar
+from armillary.app.figures.lines import line_chart, scatter
+from armillary.app.figures.rings import rings
+
+__all__ = ["bar_chart", "line_chart", "rings", "scatter", "stacked_bar"]

@@ -1,0 +1,183 @@
+"""``armillary train``: the best layouts of a model on a system, without a scenario file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from armillary.app.options import (
+    batch,
+    catalog_option,
+    constraints,
+    echo_json,
+    json_option,
+    tokens,
+    write_file,
+)
+from armillary.errors import InputError
+
+if TYPE_CHECKING:
+    from armillary.catalog import Catalog
+    from armillary.model import Transformer
+    from armillary.twin import Price, TrainingPlan
+
+PRECISIONS = ("bf16", "fp8", "fp8-current", "fp8-block", "fp8-mx", "nvfp4")
+SWEEPS = ("scale", "sequence", "system", "domain", "oversubscription", "bandwidth")
+
+EXAMPLE = """
+\b
+Examples:
+  armillary train --model llama3.1-405b --system p6e-gb300 --gpus 4608 \\
+      --global-batch 4M-tokens --seq 8192
+  armillary train --model deepseek-v3 --system p6e-gb200 --gpus 2304 --precision fp8-mx \\
+      --set tp=1,2 --set recompute=none,selective --explain
+  armillary train --model llama3.1-70b --system p5en --gpus 512 --sweep scale --svg scale.svg
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.option("--model", required=True, help="A catalog name, or the path of a Hugging Face config.json.")
+@click.option("--system", required=True, help="A system of the catalog, e.g. p6e-gb300.")
+@click.option("--gpus", "accelerators", required=True, type=click.IntRange(1, 10_000_000), help="Accelerators granted.")
+@click.option("--global-batch", default="4M-tokens", show_default=True, help="Sequences, or tokens as 4M-tokens.")
+@click.option("--seq", "sequence", default=8192, show_default=True, type=click.IntRange(128, 2**24), help="Tokens a sequence.")
+@click.option("--precision", default="bf16", show_default=True, type=click.Choice(PRECISIONS), help="Training recipe.")
+@click.option("--tokens", "total", default="15T", show_default=True, help="Tokens to train on, for time and cost.")
+@click.option("--price", default=None, help="Price of an accelerator, e.g. '3.1 USD/h'; default from the catalog.")
+@click.option("--oversubscription", default=1.0, show_default=True, type=click.FloatRange(1, 1000), help="Of the network above the scale-up domain.")
+@click.option("--set", "settings", multiple=True, help="Hard constraint NAME=VALUE[,VALUE], e.g. tp=8.")
+@click.option("--top", default=5, show_default=True, type=click.IntRange(1, 100), help="How many layouts to print.")
+@click.option("--explain", is_flag=True, help="Print every term of the best layout.")
+@click.option("--sweep", default=None, type=click.Choice(SWEEPS), help="Vary a property and draw the curve.")
+@click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the figure here.")
+@json_option
+@catalog_option
+def command(
+    model: str, system: str, accelerators: int, global_batch: str, sequence: int, precision: str, total: str,
+    price: str | None, oversubscription: float, settings: tuple[str, ...], top: int, explain: bool,
+    sweep: str | None, svg: Path | None, as_json: bool, catalogs: tuple[Path, ...],
+) -> None:  # fmt: skip
+    """Find the best layouts to train a model on a system.
+
+    Prints the top plans, where the step goes, what fills the memory, time and cost to train.
+    """
+    from armillary import catalog as catalog_room
+    from armillary.machine import Ring, build
+    from armillary.training import Job, recipe
+
+    known = catalog_room.load(*catalogs)
+    bought = known.system(system)
+    chip = known.accelerator(bought.accelerator)
+    job = Job(_model(model, known), sequence, batch(global_batch, sequence), recipe(precision))
+    whole = -(-accelerators // bought.scale_up_size) * bought.scale_up_size
+    ring = Ring("cluster", whole, bought.nic_bandwidth / oversubscription, bought.nic_latency, oversubscription)
+    machine = build(bought, chip, accelerators, [ring])
+    cost = _price(price, system, known)
+    fixed = constraints(settings)
+    if sweep is not None:
+        _sweep(sweep, job, machine, accelerators, known, fixed, svg, as_json)
+        return
+    from armillary.app.console import progress
+    from armillary.twin import plan_training
+
+    with progress("searching layouts") as step:
+        plan = plan_training(job, machine, accelerators, tokens(total), cost, fixed, top=top, progress=step)
+    _show(plan, top, explain, as_json, svg)
+
+
+def _show(plan: TrainingPlan, top: int, explain: bool, as_json: bool, svg: Path | None) -> None:
+    from armillary.app import plan_tables
+
+    if svg is not None:
+        from armillary.app.figures import stacked_bar
+
+        rows = [(c.layout.describe(), list(plan_tables.parts_of(c.estimate).items())) for c in plan.candidates[:top]]
+        write_file(svg, stacked_bar(rows, unit="s", title=f"Where a step of {plan.job.model.name} goes"))
+        click.echo(f"wrote {svg}", err=True)
+    if as_json:
+        echo_json(plan_tables.plan_json(plan, top))
+        return
+    from armillary.app.console import out
+
+    out().print(plan_tables.explain_view(plan.best) if explain else plan_tables.plan_view(plan, top))
+
+
+def _model(name: str, known: Catalog) -> Transformer:
+    from armillary.model import from_hugging_face, transformer
+
+    if name.endswith(".json"):
+        return from_hugging_face(Path(name))
+    return transformer(known.model(name))
+
+
+def _price(text: str | None, system: str, known: Catalog) -> Price | None:
+    from armillary.twin import Price
+    from armillary.units import parse
+
+    if text is not None:
+        value = parse(text, "USD/s")
+        if not 0 <= value * 3600 <= 1e6:
+            raise InputError(f"--price {text!r}: must be between 0 and 1e6 USD/h")
+        return Price(value, "given")
+    offer = known.price(system)
+    if offer is None:
+        return None
+    return Price(offer.price, f"{offer.provider} {offer.terms}, {offer.name}")
+
+
+def _sweep(
+    kind: str, job: Any, machine: Any, accelerators: int, known: Catalog, fixed: dict[str, Any],
+    svg: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    from rich.table import Table
+
+    from armillary.app.console import out
+    from armillary.twin import SWEEPS as CURVES
+    from armillary.twin import by_ring_bandwidth, by_system
+    from armillary.units import show
+
+    partition = machine.partitions[0]
+    if kind == "bandwidth":
+        curves = [
+            by_ring_bandwidth(job, machine, partition, accelerators, ring, fixed)
+            for ring in ("scale-up", machine.rings[-1].name)
+        ]
+    elif kind == "system":
+        curves = [by_system(job, accelerators, known, fixed)]
+    else:
+        curves = [CURVES[kind](job, machine, partition, accelerators, fixed)]
+    if svg is not None:
+        from armillary.app.figures import line_chart
+
+        series = [(c.name, [(p.x, p.mfu) for p in c.points if p.mfu is not None]) for c in curves]
+        write_file(
+            svg, line_chart(series, x_label=curves[0].title, y_label="MFU", log_x=kind != "system", percent=True,
+                            title=f"{job.model.name} on {partition.system.name}"),
+        )  # fmt: skip
+        click.echo(f"wrote {svg}", err=True)
+    if as_json:
+        echo_json([{"name": c.name, "title": c.title, "points": [_point(p) for p in c.points]} for c in curves])
+        return
+    for curve in curves:
+        table = Table(title=curve.title, title_justify="left", box=None, pad_edge=False)
+        for name in ("value", "step", "MFU", "tokens/s/acc", "", "best layout"):
+            table.add_column(name, justify="left" if name in ("", "best layout") else "right")
+        most = max((p.mfu or 0.0) for p in curve.points) or 1.0
+        for p in curve.points:
+            if p.step is None:
+                table.add_row(p.label, "-", "-", "-", "", p.layout)
+            else:
+                table.add_row(
+                    p.label, show(p.step, "s"), f"{p.mfu:.1%}", f"{p.tokens_per_accelerator:,.0f}",
+                    "█" * round(20 * (p.mfu or 0) / most), p.layout,
+                )  # fmt: skip
+        out().print(table)
+
+
+def _point(p: Any) -> dict[str, Any]:
+    return {
+        "x": p.x, "label": p.label, "step_s": p.step, "mfu": p.mfu,
+        "tokens_per_s_per_accelerator": p.tokens_per_accelerator, "layout": p.layout,
+    }  # fmt: skip

@@ -1,0 +1,30 @@
+"""The twin room: knows the order of the questions and answers a scenario. May import every room above but no screen."""
+
+from armillary.twin.plan import Price, TrainingPlan, plan_training, uses_of
+from armillary.twin.sensitivity import (
+    SWEEPS,
+    Curve,
+    Point,
+    by_domain,
+    by_oversubscription,
+    by_ring_bandwidth,
+    by_scale,
+    by_sequence,
+    by_system,
+)
+
+__all__ = [
+    "SWEEPS",
+    "Curve",
+    "Point",
+    "Price",
+    "TrainingPlan",
+    "by_domain",
+    "by_oversubscription",
+    "by_ring_bandwidth",
+    "by_scale",
+    "by_sequence",
+    "by_system",
+    "plan_training",
+    "uses_of",
+]
