@@ -58,11 +58,11 @@ class Sample(NamedTuple):
 
 
 BOUNDS = {
-    "bf16": (0.3, 0.9), "fp8": (0.25, 0.85), "fp4": (0.1, 0.8), "memory": (0.5, 0.92),
+    "bf16": (0.3, 0.9), "fp8": (0.25, 0.85), "fp4": (0.1, 0.8), "memory": (0.6, 0.92), "unfused": (1.0, 3.0),
     "scale_up_share": (0.4, 0.95), "scale_out_share": (0.4, 0.98), "tensor_overlap": (0.05, 0.95),
     "data_overlap": (0.2, 1.0), "expert_overlap": (0.1, 1.0), "grouped_share": (0.4, 1.0),
-    "routing": (2e-6, 1e-3), "routing_graphs": (1e-6, 3e-4), "gap": (3e-7, 5e-6), "gap_graphs": (2e-7, 2e-6),
-    "host_launch": (1e-6, 2e-5), "jitter": (0.0002, 0.03), "hybridep": (0.1, 0.98), "deepep": (0.05, 0.95),
+    "routing": (2e-6, 1.5e-3), "routing_graphs": (1e-6, 1e-4), "gap": (3e-7, 5e-6), "gap_graphs": (2e-7, 2e-6),
+    "host_launch": (1e-6, 2e-5), "jitter": (0.0002, 0.015), "hybridep": (0.1, 0.98), "deepep": (0.05, 0.95),
     "uccl": (0.01, 0.95), "nvshmem": (0.01, 0.95), "nccl": (0.05, 0.95),
 }  # fmt: skip
 

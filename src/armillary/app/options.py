@@ -130,18 +130,19 @@ def write_file(path: Path, text: str) -> None:
 
 def echo_json(answer: Any) -> None:
     """Print an answer as JSON on stdout; infinities and NaN become null."""
-    click.echo(json.dumps(_plain(answer), indent=2, ensure_ascii=False, allow_nan=False))
+    click.echo(json.dumps(plain(answer), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Make an answer JSON: numpy scalars to Python, infinities and NaN to null."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, str | bool | int) or value is None:
         return value
     if hasattr(value, "item"):
-        return _plain(value.item())
+        return plain(value.item())
     number = float(value)
     return number if number == number and abs(number) != float("inf") else None
 

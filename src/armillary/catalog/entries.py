@@ -15,7 +15,7 @@ from armillary.catalog.records import Fact, Kind
 from armillary.errors import CatalogError, UnitError, did_you_mean
 from armillary.units import parse
 
-__all__ = ["Document", "Entry", "Number", "Shape", "combine", "read_document"]
+__all__ = ["Document", "Entry", "Number", "Shape", "combine", "read_document", "tables"]
 
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?\Z")
 _DEFAULTS = ("source", "kind", "date")
@@ -143,17 +143,20 @@ def combine(
         If an entry is malformed or incomplete; the message names file, entry, field and cure.
     """
     entries: dict[str, Entry] = {}
+    owners: dict[str, str] = {}
     for document in documents:
-        for name, raw in _tables(document, shape.table):
+        for name, raw in tables(document, shape.table):
             entry, like = _entry(f"{document.path}: {shape.table}.{name}", name, raw, shape, source_date)
-            owner = next((n for n in entries if fold(n) == fold(name)), name)
+            owner = owners.setdefault(fold(name), name)
             if owner in entries:
                 if like is not None:
-                    raise CatalogError(f"{entry.place}.like: {owner!r} is in the catalog; state what to change")
+                    raise CatalogError(
+                        f"{entry.place}.like: {owner!r} is in the catalog; state what to change"
+                    )
                 entry = _override(entries[owner], entry)
             elif like is not None:
-                base = next((n for n in entries if fold(n) == fold(like)), None)
-                if base is None:
+                base = owners.get(fold(like))
+                if base is None or base not in entries:
                     raise CatalogError(
                         f"{entry.place}.like: no {shape.what} {like!r} above it{did_you_mean(like, entries)}"
                     )
@@ -164,11 +167,18 @@ def combine(
     return entries
 
 
-def _tables(document: Document, table: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    tables = document.tables.get(table, {})
-    if not isinstance(tables, dict):
-        raise CatalogError(f"{document.path}: {table} must be a table of entries. Got {tables!r} instead.")
-    for name, raw in tables.items():
+def tables(document: Document, table: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Go through the entries of one table of a file, unread.
+
+    Raises
+    ------
+    CatalogError
+        If the table or an entry is not a table, or an entry has no name.
+    """
+    entries = document.tables.get(table, {})
+    if not isinstance(entries, dict):
+        raise CatalogError(f"{document.path}: {table} must be a table of entries. Got {entries!r} instead.")
+    for name, raw in entries.items():
         if not fold(name):
             raise CatalogError(f"{document.path}: {table}: an entry needs a name. Got {name!r} instead.")
         if not isinstance(raw, dict):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, final
 
 from armillary.catalog import schema
-from armillary.catalog.entries import Document, Entry, Shape, combine, read_document
+from armillary.catalog.entries import Document, Entry, Shape, combine, read_document, tables
 from armillary.catalog.lookup import find, fold, index, resolve
 from armillary.catalog.models import read_models
 from armillary.catalog.records import (
@@ -83,6 +83,7 @@ class Catalog:
 
     def __init__(self, extra: tuple[Document, ...]) -> None:
         self.extra = extra
+        self._names: dict[str, dict[str, str]] = {}
 
     @cached_property
     def sources(self) -> Mapping[str, Source]:
@@ -90,7 +91,7 @@ class Catalog:
         documents = [read_document(DATA / name) for name in ("sources.toml", "models-sources.toml")]
         found: dict[str, Source] = {}
         for document in (*documents, *self.extra):
-            for key, table in _tables(document, "sources"):
+            for key, table in tables(document, "sources"):
                 found[key] = _source(f"{document.path}: sources.{key}", key, table)
         return MappingProxyType(found)
 
@@ -175,17 +176,17 @@ class Catalog:
         return self._get("contracts", self.contracts, name)
 
     def table(self, kind: str) -> Mapping[str, Record]:
-        """Return the mapping of one of `KINDS`."""
-        tables: dict[str, Callable[[], Mapping[str, Record]]] = {
-            "accelerators": lambda: self.accelerators,
-            "systems": lambda: self.systems,
-            "models": lambda: self.models,
-            "offers": lambda: self.offers,
-            "facilities": lambda: self.facilities,
-            "contracts": lambda: self.contracts,
-            "sources": lambda: self.sources,
-        }
-        return tables[kind]()
+        """Return the mapping of one of `KINDS`.
+
+        Raises
+        ------
+        CatalogError
+            If there is no such kind.
+        """
+        if kind not in KINDS:
+            raise CatalogError(f"no table {kind!r}{did_you_mean(kind, KINDS)}; there are {', '.join(KINDS)}")
+        found: Mapping[str, Record] = getattr(self, kind)
+        return found
 
     def names(self, kind: str) -> Mapping[str, str]:
         """Return the names of a kind: every folded name and alias, with the entry it stands for.
@@ -282,7 +283,9 @@ class Catalog:
             raise CatalogError(f"{entry.place}: lacks system or accelerator; an offer prices one of them")
         inside = self.systems[system].accelerator if system else chip
         if chip and chip != inside:
-            raise CatalogError(f"{entry.place}.accelerator: must be {inside!r}, as {system!r} has. Got {chip!r}")
+            raise CatalogError(
+                f"{entry.place}.accelerator: must be {inside!r}, as {system!r} has. Got {chip!r}"
+            )
         return schema.offer(entry, system, inside)
 
     def _named(self, kind: str, entry: Entry, key: str) -> str:
@@ -293,10 +296,6 @@ class Catalog:
 
     def _get(self, kind: str, table: Mapping[str, T], name: str) -> T:
         return table[resolve(name, self.names(kind), _SINGULAR[kind])]
-
-    @cached_property
-    def _names(self) -> dict[str, dict[str, str]]:
-        return {}
 
     def _entries(self, shape: Shape) -> dict[str, Entry]:
         documents = [read_document(DATA / f"{shape.table}.toml"), *self.extra]
@@ -313,16 +312,7 @@ def _aliases(record: Record) -> tuple[str, ...]:
     return record.aliases if isinstance(record, Accelerator | System | ModelRecord | Contract) else ()
 
 
-def _tables(document: Document, kind: str) -> list[tuple[str, dict[str, Any]]]:
-    tables = document.tables.get(kind, {})
-    if not isinstance(tables, dict):
-        raise CatalogError(f"{document.path}: {kind} must be a table of entries. Got {tables!r} instead.")
-    return list(tables.items())
-
-
-def _source(place: str, key: str, table: object) -> Source:
-    if not isinstance(table, dict):
-        raise CatalogError(f"{place}: must be a table. Got {table!r} instead.")
+def _source(place: str, key: str, table: Mapping[str, Any]) -> Source:
     keys = ("title", "where", "date")
     for name in keys:
         if not isinstance(table.get(name), str):

@@ -49,7 +49,9 @@ def index(names: Mapping[str, Iterable[str]], what: str) -> dict[str, str]:
     owners = {fold(name): name for name in names}
     if len(owners) < len(names):
         twins = sorted(set(names) - set(owners.values()))
-        raise CatalogError(f"{what} {twins[0]!r} and {owners[fold(twins[0])]!r} differ only in how they are spelt")
+        raise CatalogError(
+            f"{what} {twins[0]!r} and {owners[fold(twins[0])]!r} differ only in how they are spelt"
+        )
     for name, aliases in names.items():
         for alias in aliases:
             owner = owners.setdefault(fold(alias), name)

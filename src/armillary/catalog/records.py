@@ -37,7 +37,8 @@ class Source:
 class Accelerator:
     """One chip as its software sees it (one GPU, one Trainium, one TPU chip).
 
-    peak : dense FLOP/s by precision: ``fp32``, ``tf32``, ``bf16``, ``fp8``, ``fp4``, ``int8`` where it has them.
+    peak : dense FLOP/s by precision: ``bf16``, and ``fp32``, ``tf32``, ``fp8``, ``fp4``, ``int8`` where it has
+        them.
     memory_capacity : HBM that software can use [byte].
     memory_bandwidth : HBM, datasheet [byte/s].
     scale_up_bandwidth : NVLink or its like, one direction [byte/s].
@@ -108,7 +109,7 @@ class Offer:
     provider: str
     system: str
     terms: str
-    """``on-demand``, ``spot``, ``capacity-block``, ``reserved-1y``, ``reserved-3y``, ``tco`` or ``contract``."""
+    """``reserved-3y``, ``reserved-1y``, ``contract``, ``capacity-block``, ``on-demand``, ``tco``, ``spot``."""
     region: str
     price: float
     facts: Mapping[str, Fact]
@@ -149,7 +150,8 @@ class Contract:
     """A compute contract as far as it is public; None where it is not.
 
     signed, start, end : ISO dates to the precision that is known (``2025-11``, ``2032``), or empty.
-    status : ``signed``, ``amended``, ``announced``, ``reported``, ``building``, ``superseded`` or ``dropped``.
+    status : ``signed``, ``amended``, ``announced``, ``reported``, ``building``, ``guidance``,
+        ``superseded`` or ``dropped``.
     value : of the whole term [USD]; term : [s]; power : [W]; accelerators : how many [-].
     terms : what else was agreed, in words.
     """

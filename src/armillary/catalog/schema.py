@@ -163,8 +163,8 @@ def system(entry: Entry, accelerator_name: str) -> System:
     node, domain = (int(_stated(entry, key)) for key in ("accelerators_per_node", "scale_up_size"))
     if domain % node and node % domain:
         raise CatalogError(
-            f"{entry.place}.scale_up_size: must be a multiple or a divisor of accelerators_per_node ({node}). "
-            f"Got {domain} instead."
+            f"{entry.place}.scale_up_size: must be a multiple or a divisor of accelerators_per_node, "
+            f"which is {node}. Got {domain} instead."
         )
     return System(
         name=entry.name,

@@ -23,12 +23,15 @@ class Chip:
     """Sustained shares of one accelerator's datasheet rates.
 
     gemm : by peak key (``bf16``, ``fp8``, ``fp4``) [-]. attention, attention_backward : of the BF16 peak [-].
+    flash2, flash2_backward : the same with FlashAttention-2, which Hopper and Blackwell run at less [-].
     memory : of HBM bandwidth [-].
     """
 
     gemm: Mapping[str, float]
     attention: float
     attention_backward: float
+    flash2: float
+    flash2_backward: float
     memory: float
     gemm_half_depth: float
     wave_sensitivity: float
@@ -50,6 +53,8 @@ class Software:
         and under CUDA graphs [s].
     grouped_share : of the GEMM rate that grouped GEMMs of experts sustain [-].
     gradient_bytes : width of the gradient that is accumulated and reduced [byte].
+    attention : ``native`` for the chip's best fused kernel, ``flash2`` for FlashAttention-2.
+    unfused : bytes that memory-bound work moves over those of fused kernels [-].
     fused_attention : False before FlashAttention.
     jitter : standard deviation of a rank's step time over its mean [-].
     """
@@ -70,6 +75,8 @@ class Software:
     routing_graphs: float
     grouped_share: float
     gradient_bytes: float
+    attention: str
+    unfused: float
     fused_attention: bool
     jitter: float
     memory_allowance: float
@@ -92,15 +99,17 @@ class Calibration:
     def kernels(self, accelerator: Accelerator) -> Kernels:
         """Sustained rates of an accelerator in SI units."""
         peak = accelerator.peak["bf16"]
-        s = self.software
+        s, chip = self.software, self.chip
+        flash2 = s.attention == "flash2"
         return Kernels(
             gemm_flops=peak * self.chip.gemm["bf16"],
             gemm_half_depth=self.chip.gemm_half_depth,
             wave_sensitivity=self.chip.wave_sensitivity,
-            attention_flops=peak * self.chip.attention,
-            attention_backward_flops=peak * self.chip.attention_backward,
+            attention_flops=peak * (chip.flash2 if flash2 else chip.attention),
+            attention_backward_flops=peak * (chip.flash2_backward if flash2 else chip.attention_backward),
             attention_half_occupancy=self.chip.attention_half_occupancy,
             memory_bandwidth=accelerator.memory_bandwidth * self.chip.memory,
+            unfused=s.unfused,
             gap=s.gap_graphs if s.graphs else s.gap,
             compute_units=accelerator.compute_units or 132,
         )

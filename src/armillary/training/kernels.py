@@ -27,6 +27,7 @@ class Kernels(NamedTuple):
     attention_backward_flops : the same, backward [FLOP/s].
     attention_half_occupancy : tiles per compute unit at which attention reaches half [-].
     memory_bandwidth : sustained by memory-bound kernels [byte/s].
+    unfused : bytes that memory-bound kernels move over those of fused ones [-].
     gap : between dependent kernels on the device [s].
     compute_units : streaming multiprocessors [-].
     """
@@ -38,6 +39,7 @@ class Kernels(NamedTuple):
     attention_backward_flops: Numeric
     attention_half_occupancy: Numeric
     memory_bandwidth: Numeric
+    unfused: Numeric
     gap: Numeric
     compute_units: Numeric
 
@@ -130,5 +132,5 @@ def attention_time(
 
 
 def pass_time(moved: Numeric, kernels: Kernels) -> Numeric:
-    """Time of a memory-bound kernel that moves `moved` bytes."""
-    return moved / kernels.memory_bandwidth + kernels.gap
+    """Time of a memory-bound kernel that moves `moved` bytes when fused as well as can be."""
+    return moved * kernels.unfused / kernels.memory_bandwidth + kernels.gap

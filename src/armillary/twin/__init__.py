@@ -1,6 +1,7 @@
 """The twin room: knows the order of the questions and answers a scenario. May import every room above but no screen."""
 
 from armillary.twin.plan import Price, TrainingPlan, plan_training, uses_of
+from armillary.twin.report import Report, run
 from armillary.twin.sensitivity import (
     SWEEPS,
     Curve,
@@ -18,6 +19,7 @@ __all__ = [
     "Curve",
     "Point",
     "Price",
+    "Report",
     "TrainingPlan",
     "by_domain",
     "by_oversubscription",
@@ -26,5 +28,6 @@ __all__ = [
     "by_sequence",
     "by_system",
     "plan_training",
+    "run",
     "uses_of",
 ]

@@ -1,0 +1,88 @@
+"""A report as one self-contained HTML file with figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from armillary.app import plan_tables, report_view
+from armillary.app.figures import line_chart, rings, stacked_bar
+from armillary.twin import Report
+from armillary.twin.report import Fleet, WorkloadAnswer
+from armillary.units import show
+
+
+def html_report(report: Report, top: int) -> str:
+    """Render the report."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("armillary.app"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html").render(
+        title=report.scenario.name,
+        about=report.scenario.about.strip(),
+        catalog_version=report.catalog_version,
+        fleets=[_fleet(f) for f in report.fleets],
+        ring_headings=report_view.RING_HEADINGS,
+        tensions=[report_view.tension_text(t) for t in report.tensions],
+        workloads=[_workload(w, top) for w in report.workloads],
+        facts=report.scenario.facts,
+    )
+
+
+def _fleet(fleet: Fleet) -> dict[str, Any]:
+    chip = fleet.machine.partitions[0].accelerator
+    levels = [("chip", chip.title, f"{show(chip.memory_bandwidth, 'B/s')} HBM")]
+    levels += [
+        (r.ring.name, f"{r.ring.size:,} accelerators", f"{show(r.ring.bandwidth, 'B/s')} each, {show(r.ring.latency, 's')}")
+        for r in fleet.rings
+    ]
+    return {
+        "name": f"{fleet.name} ({fleet.provider})",
+        "facts": report_view.fleet_rows(fleet),
+        "rings": report_view.ring_rows(fleet),
+        "figure": rings(levels, f"{fleet.name}: nested rings"),
+    }
+
+
+def _workload(w: WorkloadAnswer, top: int) -> dict[str, Any]:
+    if w.plan is None:
+        return {"title": report_view.workload_title(w), "infeasible": w.infeasible}
+    plan = w.plan
+    shown = plan.candidates[:top]
+    steps = stacked_bar(
+        [(c.layout.describe(), list(plan_tables.parts_of(c.estimate).items())) for c in shown], "s", "Where the step goes"
+    )
+    memory = stacked_bar(
+        [(c.layout.describe(), list(plan_tables.memory_of(c.estimate).items())) for c in shown], "B",
+        "What fills the memory of the fullest accelerator", limit=plan.best.estimate.capacity,
+    )  # fmt: skip
+    front = line_chart(
+        [("Pareto front", [(float(c.estimate.memory.total) / 1e9, float(c.estimate.time.total)) for c in plan.front])],
+        "memory of the fullest accelerator [GB]", "step time", "Step time against memory", y_unit="s",
+    )  # fmt: skip
+    return {
+        "title": report_view.workload_title(w),
+        "infeasible": "",
+        "summary": plan_tables.plan_summary(plan),
+        "bounds": report_view.bound_text(w),
+        "seen": f"{plan.evaluated:,} valid layouts timed of {plan.seen:,} combinations",
+        "figures": [steps, memory, front],
+        "curves": _curves(w),
+        "assumed": plan.assumed,
+    }
+
+
+def _curves(w: WorkloadAnswer) -> list[str]:
+    bandwidths = [c for c in w.curves if c.name.startswith("bandwidth")]
+    others = [c for c in w.curves if not c.name.startswith("bandwidth")]
+    figures = []
+    if bandwidths:
+        series = [(c.name.removeprefix("bandwidth "), [(p.x, p.mfu) for p in c.points if p.mfu is not None]) for c in bandwidths]
+        figures.append(
+            line_chart(series, "bandwidth of the ring, times", "MFU", "What each ring's bandwidth buys", log_x=True, percent=True)
+        )
+    for c in others:
+        points = [(p.x, p.mfu) for p in c.points if p.mfu is not None]
+        figures.append(line_chart([(c.name, points)], c.title, "MFU", f"MFU by {c.title}", log_x=True, percent=True))
+    return figures

@@ -1,0 +1,206 @@
+"""`run`: answer a scenario. `Report`: everything that was found, as values for terminal, HTML and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from armillary.catalog import Catalog
+from armillary.errors import InfeasibleError
+from armillary.machine import Machine, Partition, Ring
+from armillary.model import parameters
+from armillary.scenario import Cluster, Scenario, TrainingWorkload
+from armillary.training import Job, recipe
+from armillary.twin.plan import Price, TrainingPlan, plan_training
+from armillary.twin.sensitivity import (
+    Curve,
+    by_domain,
+    by_oversubscription,
+    by_ring_bandwidth,
+    by_scale,
+)
+
+YEAR = 365.25 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class RingRow:
+    """A ring of a cluster. instances : how many there are [-]; bisection : of one [byte/s]."""
+
+    ring: Ring
+    instances: float
+    bisection: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What a cluster is. power : IT [W]; facility_power : with cooling and losses [W]."""
+
+    name: str
+    provider: str
+    machine: Machine
+    rings: tuple[RingRow, ...]
+    power: float
+    facility_power: float
+    pue: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tension:
+    """What a contract's money buys against what the fleet would cost.
+
+    affordable : accelerators that the yearly amount pays for all year at `price` [-].
+    implied : price at which it pays for the whole fleet all year [USD/s].
+    """
+
+    contract: str
+    total: float
+    per_year: float
+    price: Price
+    affordable: float
+    fleet: int
+    implied: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadAnswer:
+    """A workload's plan, or why there is none.
+
+    bounds : parts of the step that are not arithmetic, largest first: name and share [-].
+    deadline_missed : seconds past the wished-for duration, 0 when met or none was stated [s].
+    """
+
+    workload: TrainingWorkload
+    cluster: Cluster
+    plan: TrainingPlan | None
+    infeasible: str
+    parameters: int
+    bounds: tuple[tuple[str, float], ...]
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer to a scenario."""
+
+    scenario: Scenario
+    catalog_version: str
+    fleets: tuple[Fleet, ...]
+    tensions: tuple[Tension, ...]
+    workloads: tuple[WorkloadAnswer, ...]
+
+    @property
+    def feasible(self) -> bool:
+        """True where every workload has a plan."""
+        return all(w.plan is not None for w in self.workloads)
+
+
+def run(
+    scenario: Scenario,
+    catalog: Catalog,
+    top: int = 5,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Answer every question of a scenario, in order: fleet, contracts, training plans, what-ifs.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    catalog : Catalog
+        The one the scenario was read with.
+    top : int
+        Layouts to keep per workload. [-]
+    progress : callable, optional
+        Called with (parts done, parts in all).
+    """
+    ask_fleet, ask_training = ("fleet" in scenario.questions), ("training" in scenario.questions)
+    jobs = list(scenario.workloads.values()) if ask_training else []
+    total = 1 + 6 * len(jobs)
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    fleets = tuple(_fleet(c, catalog) for c in scenario.clusters.values()) if ask_fleet else ()
+    tensions = _tensions(scenario) if ask_fleet else ()
+    tick()
+    answers = tuple(_workload(w, scenario, top, tick) for w in jobs)
+    return Report(scenario, catalog.version, fleets, tensions, answers)
+
+
+def _fleet(cluster: Cluster, catalog: Catalog) -> Fleet:
+    machine = cluster.machine
+    first = machine.rings_of(machine.partitions[0])
+    rows = [
+        RingRow(r, machine.accelerators / min(r.size, machine.accelerators), machine.bisection(r))
+        for r in machine.rings
+    ]
+    inner = RingRow(first[0], float(machine.domains), first[0].bandwidth * first[0].size / 2)
+    pue = cluster.pue
+    return Fleet(
+        cluster.name, cluster.provider, machine, (inner, *rows), machine.power, machine.power * pue, pue
+    )
+
+
+def _tensions(scenario: Scenario) -> tuple[Tension, ...]:
+    out = []
+    for contract in scenario.contracts.values():
+        served = [c for c in scenario.clusters.values() if c.provider == contract.provider]
+        fleet = sum(c.machine.accelerators for c in served)
+        priced = next((c for c in served if c.price is not None), None)
+        if not fleet or priced is None or priced.price is None:
+            continue
+        per_year = contract.total / (contract.term / YEAR)
+        price = Price(priced.price, priced.price_source)
+        out.append(
+            Tension(
+                contract.name, contract.total, per_year, price, per_year / YEAR / price.per_accelerator,
+                fleet, per_year / YEAR / fleet,
+            )  # fmt: skip
+        )
+    return tuple(out)
+
+
+def _workload(
+    workload: TrainingWorkload, scenario: Scenario, top: int, tick: Callable[[], None]
+) -> WorkloadAnswer:
+    cluster = scenario.clusters[workload.cluster]
+    machine = cluster.machine
+    job = Job(workload.model, workload.sequence, workload.global_batch, recipe(workload.precision))
+    price = Price(cluster.price, cluster.price_source) if cluster.price is not None else None
+    count = parameters(workload.model).total
+    granted, index = workload.slice.accelerators, _partition_of(machine, workload)
+    plan = plan_training(
+        job, machine, granted, workload.tokens, price, workload.constraints, partition=index, top=top
+    )
+    tick()
+    try:
+        best = plan.best
+    except InfeasibleError as error:
+        for _ in range(5):
+            tick()
+        return WorkloadAnswer(workload, cluster, None, str(error), count, (), ())
+    step = float(best.estimate.time.total)
+    shares = {name: float(value) / step for name, value in best.estimate.time._asdict().items()}
+    bounds = sorted(((k, v) for k, v in shares.items() if k != "gemm" and v > 0.005), key=lambda b: -b[1])
+    curves = []
+    partition: Partition = machine.partitions[index]
+    fixed = workload.constraints
+    for curve in (
+        lambda: by_ring_bandwidth(job, machine, partition, granted, "scale-up", fixed),
+        lambda: by_ring_bandwidth(job, machine, partition, granted, machine.rings[-1].name, fixed),
+        lambda: by_oversubscription(job, machine, partition, granted, fixed),
+        lambda: by_domain(job, machine, partition, granted, fixed),
+        lambda: by_scale(job, machine, partition, granted, fixed),
+    ):
+        curves.append(curve())
+        tick()
+    return WorkloadAnswer(workload, cluster, plan, "", count, tuple(bounds), tuple(curves))
+
+
+def _partition_of(machine: Machine, workload: TrainingWorkload) -> int:
+    names = [p.system.name for p in machine.partitions]
+    return names.index(workload.slice.system.name)
