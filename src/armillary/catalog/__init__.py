@@ -13,9 +13,11 @@ from armillary.catalog.records import (
     Source,
     System,
 )
+from armillary.catalog.schema import TERMS, dimension
 
 __all__ = [
     "KINDS",
+    "TERMS",
     "Accelerator",
     "Catalog",
     "Contract",
@@ -26,6 +28,7 @@ __all__ = [
     "Offer",
     "Source",
     "System",
+    "dimension",
     "fold",
     "load",
 ]

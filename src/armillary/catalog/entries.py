@@ -15,7 +15,7 @@ from armillary.catalog.records import Fact, Kind
 from armillary.errors import CatalogError, UnitError, did_you_mean
 from armillary.units import parse
 
-__all__ = ["Document", "Entry", "Number", "Shape", "combine", "read_document", "tables"]
+__all__ = ["Document", "Entry", "Number", "Shape", "combine", "read_document", "shown", "tables"]
 
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?\Z")
 _DEFAULTS = ("source", "kind", "date")
@@ -64,10 +64,11 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A TOML file that has been read."""
+    """A TOML file that has been read. content : its bytes."""
 
     path: Path
     tables: Mapping[str, Any]
+    content: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,8 @@ def read_document(path: Path) -> Document:
         If it cannot be read or is not TOML.
     """
     try:
-        with path.open("rb") as file:
-            return Document(path, tomllib.load(file))
+        content = path.read_bytes()
+        return Document(path, tomllib.loads(content.decode()), content)
     except OSError as error:
         raise CatalogError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
@@ -177,12 +178,14 @@ def tables(document: Document, table: str) -> Iterator[tuple[str, Mapping[str, A
     """
     entries = document.tables.get(table, {})
     if not isinstance(entries, dict):
-        raise CatalogError(f"{document.path}: {table} must be a table of entries. Got {entries!r} instead.")
+        raise CatalogError(
+            f"{document.path}: {table} must be a table of entries. Got {shown(entries)} instead."
+        )
     for name, raw in entries.items():
         if not fold(name):
-            raise CatalogError(f"{document.path}: {table}: an entry needs a name. Got {name!r} instead.")
+            raise CatalogError(f"{document.path}: {table}: an entry needs a name. Got {shown(name)} instead.")
         if not isinstance(raw, dict):
-            raise CatalogError(f"{document.path}: {table}.{name}: must be a table. Got {raw!r} instead.")
+            raise CatalogError(f"{document.path}: {table}.{name}: must be a table. Got {shown(raw)} instead.")
         yield name, raw
 
 
@@ -239,11 +242,11 @@ def _entry(
             texts[key] = _text(f"{place}.{key}", value, shape.choices.get(key))
         elif key in shape.flags:
             if not isinstance(value, bool):
-                raise CatalogError(f"{place}.{key}: must be true or false. Got {value!r} instead.")
+                raise CatalogError(f"{place}.{key}: must be true or false. Got {shown(value)} instead.")
             flags[key] = value
         elif key in groups:
             if not isinstance(value, dict):
-                raise CatalogError(f"{place}.{key}: must be a table. Got {value!r} instead.")
+                raise CatalogError(f"{place}.{key}: must be a table. Got {shown(value)} instead.")
             members = [n.partition(".")[2] for n in shape.numbers if n.startswith(f"{key}.")]
             for member, fact in value.items():
                 if member not in members:
@@ -254,9 +257,18 @@ def _entry(
             facts[key] = read(key, value, shape.numbers[key])
     aliases = raw.get("aliases", [])
     if not isinstance(aliases, list) or not all(isinstance(a, str) and fold(a) for a in aliases):
-        raise CatalogError(f"{place}.aliases: must be a list of names. Got {aliases!r} instead.")
+        raise CatalogError(f"{place}.aliases: must be a list of names. Got {shown(aliases)} instead.")
     like = texts.pop("like", None)
     return Entry(name, place, texts, flags, facts, tuple(aliases)), like
+
+
+def shown(value: object) -> str:
+    """Write a value of a user's file in a message, shortened where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _allowed(keys: list[str]) -> str:
@@ -267,15 +279,18 @@ def _text(place: str, value: object, choices: tuple[str, ...] | None) -> str:
     if isinstance(value, Date):
         value = value.isoformat()
     if not isinstance(value, str):
-        raise CatalogError(f"{place}: must be text. Got {value!r} instead.")
+        raise CatalogError(f"{place}: must be text. Got {shown(value)} instead.")
     if choices is not None and value not in choices:
-        raise CatalogError(f"{place}: must be one of {', '.join(choices)}. Got {value!r} instead.")
+        raise CatalogError(f"{place}: must be one of {', '.join(choices)}. Got {shown(value)} instead.")
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class _FactReader:
-    """Reads the facts of one entry, which may state source, kind and date once for all of them."""
+    """Reads the facts of one entry, which may state source, kind and date once for all of them.
+
+    A fact with a source of its own does not take the entry's date: it states one, or has its source's.
+    """
 
     place: str
     defaults: Mapping[str, Any]
@@ -286,7 +301,8 @@ class _FactReader:
         alternatives = table.pop("alternatives", [])
         if not isinstance(alternatives, list) or not all(isinstance(a, dict) for a in alternatives):
             raise CatalogError(
-                f"{self.place}.{name}.alternatives: must be a list of tables. Got {alternatives!r} instead."
+                f"{self.place}.{name}.alternatives: must be a list of tables. "
+                f"Got {shown(alternatives)} instead."
             )
         return (
             self._fact(f"{self.place}.{name}", table, number),
@@ -299,7 +315,8 @@ class _FactReader:
                 raise CatalogError(f"{place}: unknown field {key!r}{did_you_mean(key, _FACT_KEYS)}")
         if "value" not in table:
             raise CatalogError(f"{place}: lacks value, as in {{ value = '...', source = '...' }}")
-        said = {**self.defaults, **table}
+        defaults = {k: v for k, v in self.defaults.items() if k != "date" or "source" not in table}
+        said = {**defaults, **table}
         for key in ("source", "kind"):
             if key not in said:
                 raise CatalogError(f"{place}: lacks {key}; every number says where it comes from")
@@ -321,18 +338,22 @@ class _FactReader:
             return known
         date = _text(f"{place}.date", said["date"], None)
         if not _DATE.match(date):
-            raise CatalogError(f"{place}.date: must be an ISO date such as '2026-04'. Got {date!r} instead.")
+            raise CatalogError(
+                f"{place}.date: must be an ISO date such as '2026-04'. Got {shown(date)} instead."
+            )
         return date
 
 
 def _value(place: str, raw: object, number: Number) -> float:
+    if isinstance(raw, int) and raw.bit_length() > 1000:
+        raise CatalogError(f"{place}: is too large a number")
     try:
         value = parse(cast("str | float", raw), number.dimension)
     except UnitError as error:
         raise CatalogError(f"{place}: {error}") from error
     if value < number.least or (value == number.least and not number.least_itself):
         bound = "at least" if number.least_itself else "above"
-        raise CatalogError(f"{place}: must be {bound} {number.least:g}. Got {raw!r} instead.")
+        raise CatalogError(f"{place}: must be {bound} {number.least:g}. Got {shown(raw)} instead.")
     if number.whole and value != int(value):
-        raise CatalogError(f"{place}: must be a whole number. Got {raw!r} instead.")
+        raise CatalogError(f"{place}: must be a whole number. Got {shown(raw)} instead.")
     return value

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar, final
 
 from armillary.catalog import schema
-from armillary.catalog.entries import Document, Entry, Shape, combine, read_document, tables
+from armillary.catalog.entries import Document, Entry, Shape, combine, read_document, shown, tables
 from armillary.catalog.lookup import find, fold, index, resolve
 from armillary.catalog.models import read_models
 from armillary.catalog.records import (
@@ -65,7 +65,10 @@ def load(*extra: Path | str) -> Catalog:
                     f"there are {', '.join(KINDS)}"
                 )
             catalog.table(table)
-            catalog.names(table)
+            try:
+                catalog.names(table)
+            except CatalogError as error:
+                raise CatalogError(f"{document.path}: {table}: {error}") from error
     return catalog
 
 
@@ -137,10 +140,9 @@ class Catalog:
     def version(self) -> str:
         """Twelve hex digits of a hash of everything that the catalog holds, the same on every machine."""
         digest = hashlib.sha256()
-        for path in (*sorted(DATA.glob("*.toml")), *(document.path for document in self.extra)):
-            own = path.parent != DATA
-            digest.update(b"extra" if own else path.name.encode())
-            digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
+        shipped = [(path.name, path.read_bytes()) for path in sorted(DATA.glob("*.toml"))]
+        for name, content in (*shipped, *(("", document.content) for document in self.extra)):
+            digest.update(f"\0{name}\0".encode() + content.replace(b"\r\n", b"\n"))
         return digest.hexdigest()[:12]
 
     def accelerator(self, name: str) -> Accelerator:
@@ -316,7 +318,7 @@ def _source(place: str, key: str, table: Mapping[str, Any]) -> Source:
     keys = ("title", "where", "date")
     for name in keys:
         if not isinstance(table.get(name), str):
-            raise CatalogError(f"{place}.{name}: must be text. Got {table.get(name)!r} instead.")
+            raise CatalogError(f"{place}.{name}: must be text. Got {shown(table.get(name))} instead.")
     for name in table:
         if name not in keys:
             raise CatalogError(f"{place}: unknown field {name!r}{did_you_mean(name, keys)}")

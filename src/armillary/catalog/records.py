@@ -37,8 +37,8 @@ class Source:
 class Accelerator:
     """One chip as its software sees it (one GPU, one Trainium, one TPU chip).
 
-    peak : dense FLOP/s by precision: ``bf16``, and ``fp32``, ``tf32``, ``fp8``, ``fp4``, ``int8`` where it has
-        them.
+    peak : dense FLOP/s by precision: ``bf16``, and where it has them ``fp32``, ``tf32``, ``fp8``, ``fp4``,
+        ``int8``.
     memory_capacity : HBM that software can use [byte].
     memory_bandwidth : HBM, datasheet [byte/s].
     scale_up_bandwidth : NVLink or its like, one direction [byte/s].
@@ -109,7 +109,7 @@ class Offer:
     provider: str
     system: str
     terms: str
-    """``reserved-3y``, ``reserved-1y``, ``contract``, ``capacity-block``, ``on-demand``, ``tco``, ``spot``."""
+    """One of `catalog.TERMS`, e.g. ``on-demand`` or ``reserved-3y``."""
     region: str
     price: float
     facts: Mapping[str, Fact]

@@ -2,6 +2,7 @@
 
 from armillary.machine.machine import Machine, Partition, Slice, build
 from armillary.machine.placement import ranks_inside
+from armillary.machine.presets import PRESETS, preset_rings
 from armillary.machine.rings import Ring
 
-__all__ = ["Machine", "Partition", "Ring", "Slice", "build", "ranks_inside"]
+__all__ = ["PRESETS", "Machine", "Partition", "Ring", "Slice", "build", "preset_rings", "ranks_inside"]

@@ -1,0 +1,170 @@
+"""Read a scenario file or a built-in one: all problems at once, each with line, column, cause and cure."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from armillary.catalog import Catalog
+from armillary.errors import ScenarioError, did_you_mean
+from armillary.scenario.resolve import resolve
+from armillary.scenario.scenario import Scenario
+from armillary.scenario.schema import (
+    ClusterSpec,
+    ContractSpec,
+    FactSpec,
+    ModelSpec,
+    NetworkSpec,
+    OptionSpec,
+    PartitionSpec,
+    RingSpec,
+    ScenarioSpec,
+    TrainingSpec,
+)
+from armillary.scenario.yaml_source import Path, Problem, Source, as_mapping, read_yaml
+
+MOST_BYTES = 1_000_000
+PARTS = (
+    ScenarioSpec, ClusterSpec, PartitionSpec, NetworkSpec, RingSpec, ModelSpec, TrainingSpec, ContractSpec,
+    OptionSpec, FactSpec,
+)  # fmt: skip
+
+
+def builtin_names() -> list[str]:
+    """Names of the scenarios that come with the package."""
+    folder = resources.files("armillary.scenario").joinpath("builtin")
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def read(where: str, catalog: Catalog) -> Scenario:
+    """Read a scenario from a file, or a built-in one by its name.
+
+    Raises
+    ------
+    ScenarioError
+        With one line a problem: ``file:line:column: error: field: cause``, and hints.
+    """
+    path = FilePath(where)
+    if where in builtin_names() and not path.exists():
+        file = resources.files("armillary.scenario").joinpath("builtin", f"{where}.yaml")
+        return parse(file.read_text("utf-8"), f"{where}.yaml", catalog, FilePath())
+    try:
+        raw = path.read_bytes()
+        text = raw.decode("utf-8")
+    except FileNotFoundError:
+        names = builtin_names()
+        raise ScenarioError(
+            f"{where}: error: no such file, and no built-in scenario{did_you_mean(where, names)}\n"
+            f"  hint: built-in scenarios are {', '.join(names)}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ScenarioError(f"{where}: error: is not UTF-8 text (byte {error.start})") from None
+    except (OSError, ValueError) as error:
+        raise ScenarioError(f"{where}: error: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(raw) > MOST_BYTES:
+        raise ScenarioError(f"{where}: error: is larger than {MOST_BYTES:,} bytes")
+    return parse(text, where, catalog, path.parent)
+
+
+def parse(text: str, name: str, catalog: Catalog, folder: FilePath) -> Scenario:
+    """Read a scenario from text; `folder` is what paths in it are relative to.
+
+    Raises
+    ------
+    ScenarioError
+        As `read`.
+    """
+    source = read_yaml(text, name)
+    if source.problems:
+        raise ScenarioError(source.render(source.problems))
+    if not isinstance(source.data, dict):
+        raise ScenarioError(f"{name}:1:1: error: a scenario is a mapping of fields, got {type(source.data).__name__}")
+    try:
+        spec = ScenarioSpec.model_validate(source.data)
+    except ValidationError as error:
+        raise ScenarioError(source.render(_problems(error, source))) from None
+    scenario, problems = resolve(spec, catalog, folder)
+    if scenario is None:
+        raise ScenarioError(source.render(problems))
+    return scenario
+
+
+def _problems(error: ValidationError, source: Source) -> list[Problem]:
+    found = []
+    for item in error.errors(include_url=False):
+        path = _path(item["loc"], source)
+        message, hint = item["msg"].removeprefix("Value error, "), ""
+        match item["type"]:
+            case "missing":
+                path, message = (*path, str(item["loc"][-1])), "is missing"
+                path = path if path[-1] != path[-2:-1] else path
+            case "extra_forbidden":
+                known = _fields_beside(source, path)
+                message = f"unknown field{did_you_mean(str(path[-1]), known)}"
+                hint = f"known: {', '.join(known)}" if known else ""
+            case "literal_error":
+                message = f"must be {item['ctx']['expected']}, got {item['input']!r}"
+            case "value_error":
+                pass
+            case _:
+                message = f"{message[0].lower()}{message[1:]}, got {_short(item['input'])}"
+        found.append(Problem(path, message, hint))
+    return found
+
+
+def _path(loc: tuple[int | str, ...], source: Source) -> Path:
+    """The part of pydantic's location that is in the file; its names of union members are not."""
+    path: Path = ()
+    for part in loc:
+        if part == "[key]":
+            break
+        if (*path, part) in source.places:
+            path = (*path, part)
+    return path
+
+
+def _fields_beside(source: Source, path: Path) -> list[str]:
+    siblings = set(_at(source.data, path[:-1]))
+    best: list[str] = []
+    for part in PARTS:
+        names = [f.alias or name for name, f in part.model_fields.items()]
+        if len(siblings & set(names)) > len(siblings & set(best)) or (not path[:-1] and part is ScenarioSpec):
+            best = names
+    return best
+
+
+def _at(data: Any, path: Path) -> list[str]:
+    for part in path:
+        data = data[part]
+    return list(as_mapping(data))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def as_understood(scenario: Scenario) -> str:
+    """The scenario as YAML with defaults filled in and names looked up, each cluster's totals as comments."""
+    lines = []
+    for cluster in scenario.clusters.values():
+        m = cluster.machine
+        lines.append(f"# cluster {cluster.name}: {m.accelerators:,} accelerators in {m.domains:,} scale-up domains")
+        if cluster.price is not None:
+            lines.append(f"#   {cluster.price * 3600:.4g} USD per accelerator-hour ({cluster.price_source})")
+    for w in scenario.workloads.values():
+        lines.append(
+            f"# workload {w.name}: {w.slice.accelerators:,} {w.slice.accelerator.name}, "
+            f"{w.global_batch:,} sequences of {w.sequence:,} tokens a step"
+        )
+    body: str = yaml.safe_dump(dict(scenario.as_written), sort_keys=False, allow_unicode=True, width=100)
+    return "\n".join(lines) + "\n" + body
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of a scenario file, for editors."""
+    return ScenarioSpec.model_json_schema(by_alias=True)

@@ -1,0 +1,283 @@
+"""From the file's values to machines, models and workloads; contradictions become problems with a place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path as FilePath
+from typing import Any
+
+from armillary.catalog import Accelerator, Catalog, System
+from armillary.errors import ArmillaryError, InputError, did_you_mean
+from armillary.machine import Machine, Partition, Ring, Slice, preset_rings
+from armillary.model import Transformer, customise, from_hugging_face, transformer
+from armillary.scenario.scenario import Cluster, Contract, Scenario, StatedFact, TrainingWorkload
+from armillary.scenario.schema import ClusterSpec, ContractSpec, ModelSpec, ScenarioSpec, TrainingSpec
+from armillary.scenario.yaml_source import Path, Problem
+from armillary.training import RECIPES, Options
+from armillary.training.layout import CONTEXT_EXCHANGES, ORDERS, RECOMPUTE, SCHEDULES
+
+MOST_ACCELERATORS = 20_000_000
+"""More than all shipped so far on one network is taken for a slip."""
+
+NAMED = {"recompute": RECOMPUTE, "schedule": SCHEDULES, "order": ORDERS, "cp_exchange": CONTEXT_EXCHANGES}
+
+
+class Resolver:
+    """Collects problems while it resolves; nothing is raised for what a file says."""
+
+    def __init__(self, spec: ScenarioSpec, catalog: Catalog, folder: FilePath) -> None:
+        self.spec, self.catalog, self.folder = spec, catalog, folder
+        self.problems: list[Problem] = []
+
+    def attempt(self, path: Path, what: Callable[[], Any], hint: str = "") -> Any:
+        """Run `what`; an error of ours becomes a problem at `path`, and None comes back."""
+        try:
+            return what()
+        except ArmillaryError as error:
+            self.problems.append(Problem(path, str(error), hint))
+        return None
+
+    def scenario(self) -> Scenario:
+        """Resolve everything; look at `problems` before using it."""
+        s = self.spec
+        clusters = {name: self.cluster(name, c) for name, c in s.clusters.items()}
+        models = {name: self.model(name, m) for name, m in s.models.items()}
+        known_clusters = {k: c for k, c in clusters.items() if c is not None}
+        workloads = {
+            name: w
+            for name, spec in s.workloads.items()
+            if (w := self.workload(name, spec, known_clusters, clusters, models)) is not None
+        }
+        self.overbooked(workloads, known_clusters)
+        contracts = {name: self.contract(name, c) for name, c in s.contracts.items()}
+        return Scenario(
+            s.name, s.about, known_clusters, {k: m for k, m in models.items() if m is not None}, workloads,
+            contracts, tuple(StatedFact(f.about, f.says, f.source) for f in s.facts), s.questions,
+            s.model_dump(mode="json", by_alias=True),
+        )  # fmt: skip
+
+    def cluster(self, name: str, spec: ClusterSpec) -> Cluster | None:
+        """A cluster with its machine."""
+        place: Path = ("clusters", name)
+        partitions = []
+        for i, p in enumerate(spec.partitions):
+            where = (*place, "partitions", i, "system")
+            system: System | None = self.attempt(where, lambda p=p: self.catalog.system(p.system))
+            if system is None:
+                continue
+            chip: Accelerator = self.catalog.accelerator(system.accelerator)
+            partitions.append(Partition(system, chip, p.count, p.ready or ""))
+        if len(partitions) < len(spec.partitions):
+            return None
+        names = [p.system.name for p in partitions]
+        if len(set(names)) < len(names):
+            self.problems.append(Problem((*place, "partitions"), "the same system stands in two partitions", "add their counts up"))
+        total = sum(p.accelerators for p in partitions)
+        if total > MOST_ACCELERATORS:
+            self.problems.append(Problem((*place, "partitions"), f"{total:,} accelerators are more than sensible ({MOST_ACCELERATORS:,})"))
+            return None
+        rings = self.rings(place, spec, partitions, total)
+        price, source = spec.price, "stated in the scenario"
+        if price is None:
+            offer = self.catalog.price(partitions[0].system.name)
+            if offer is not None:
+                price, source = offer.price, f"catalog: {offer.name}"
+        machine = Machine(name, tuple(partitions), rings)
+        return Cluster(name, spec.provider, machine, price, source if price is not None else "", spec.pue)
+
+    def rings(self, place: Path, spec: ClusterSpec, partitions: list[Partition], total: int) -> tuple[Ring, ...]:
+        """Rings above the scale-up domain."""
+        network = spec.network
+        nic = max(p.system.nic_bandwidth for p in partitions)
+        latency = max(p.system.nic_latency for p in partitions)
+        if network.rings and network.preset:
+            self.problems.append(Problem((*place, "network"), "has both a preset and rings", "keep one of them"))
+        if not network.rings:
+            return preset_rings(network.preset or "flat", total, nic, latency, network.oversubscription)
+        rings = []
+        inside = max(p.system.scale_up_size for p in partitions)
+        for i, r in enumerate(network.rings):
+            where = (*place, "network", "rings", i)
+            size = r.size or total
+            if size < inside:
+                self.problems.append(Problem((*where, "size"), f"{size:,} accelerators are fewer than the {inside:,} of the ring inside it"))
+            if i == len(network.rings) - 1 and size < total:
+                self.problems.append(Problem((*where, "size"), f"the outermost ring holds {size:,} of {total:,} accelerators", "leave size out to hold all"))
+            ratio = r.oversubscription * (network.oversubscription if i == len(network.rings) - 1 else 1.0)
+            rings.append(Ring(r.name, size, (r.bandwidth or nic) / ratio, r.latency or latency, ratio))
+            inside = size
+        if len({r.name for r in rings} | {"scale-up"}) < len(rings) + 1:
+            self.problems.append(Problem((*place, "network", "rings"), "two rings have the same name"))
+        return tuple(rings)
+
+    def model(self, name: str, spec: str | ModelSpec) -> Transformer | None:
+        """A model of the file."""
+        place: Path = ("models", name)
+        if isinstance(spec, str):
+            found: Transformer | None = self.attempt(place, lambda: transformer(self.catalog.model(spec)))
+            return found
+        changes = dict(spec.model_extra or {})
+        if (spec.like is None) == (spec.config is None):
+            self.problems.append(Problem(place, "needs either like: or config:", "like: a catalog name, or config: a path of a config.json"))
+            return None
+        if spec.config is not None:
+            if changes:
+                self.problems.append(Problem(place, f"config: takes no other fields, got {', '.join(changes)}"))
+            path = self.folder / spec.config
+            built: Transformer | None = self.attempt((*place, "config"), lambda: from_hugging_face(path))
+            return built
+        like = spec.like or ""
+        record = self.attempt((*place, "like"), lambda: self.catalog.model(like))
+        if record is None:
+            return None
+        changed: Transformer | None = self.attempt(place, lambda: customise(record, name, **changes))
+        return changed
+
+    def workload(
+        self, name: str, spec: TrainingSpec, clusters: dict[str, Cluster], stated: dict[str, Any],
+        models: dict[str, Transformer | None],
+    ) -> TrainingWorkload | None:  # fmt: skip
+        """A training run with its slice."""
+        place: Path = ("workloads", name)
+        if spec.cluster not in stated:
+            self.problems.append(Problem((*place, "cluster"), f"no cluster {spec.cluster!r}{did_you_mean(spec.cluster, stated)}", f"clusters are {', '.join(stated)}"))
+            return None
+        if spec.model in models:
+            model = models[spec.model]
+        else:
+            model = self.attempt(
+                (*place, "model"), lambda: transformer(self.catalog.model(spec.model)),
+                f"or one of this file's models: {', '.join(models)}" if models else "",
+            )  # fmt: skip
+        cluster = clusters.get(spec.cluster)
+        if model is None or cluster is None:
+            return None
+        part = self.slice(place, spec, cluster.machine)
+        if part is None:
+            return None
+        batch = spec.global_batch
+        if batch < 0:
+            sequences = -batch / spec.sequence
+            if sequences != int(sequences) or sequences < 1:
+                near = max(round(sequences), 1)
+                self.problems.append(Problem((*place, "global_batch"), f"{-batch:,.0f} tokens are not a whole number of sequences of {spec.sequence:,}", f"nearest: {near * spec.sequence} token, that is {near} sequences"))
+                return None
+            batch = sequences
+        recipe = RECIPES[spec.precision]
+        if not part.accelerator.peak.get(recipe.gemm):
+            self.problems.append(Problem((*place, "precision"), f"{part.accelerator.name} has no {recipe.gemm} arithmetic", f"it has {', '.join(part.accelerator.peak)}"))
+            return None
+        if spec.tokens < batch * spec.sequence:
+            self.problems.append(Problem((*place, "tokens"), f"{spec.tokens:g} tokens are fewer than one step of {batch * spec.sequence:g}"))
+        fixed = self.constraints((*place, "constraints"), spec.constraints)
+        return TrainingWorkload(
+            name, model, spec.model, spec.cluster, part, spec.tokens, int(batch), spec.sequence,
+            spec.precision, fixed, spec.deadline,
+        )  # fmt: skip
+
+    def slice(self, place: Path, spec: TrainingSpec, machine: Machine) -> Slice | None:
+        """Accelerators of one partition, whole scale-up domains."""
+        systems = [p.system.name for p in machine.partitions]
+        index = 0
+        if spec.system is not None:
+            system = self.attempt((*place, "system"), lambda: self.catalog.system(spec.system))
+            if system is None:
+                return None
+            if system.name not in systems:
+                self.problems.append(Problem((*place, "system"), f"{spec.cluster} has no {system.name}", f"it has {', '.join(systems)}"))
+                return None
+            index = systems.index(system.name)
+        partition = machine.partitions[index]
+        size = partition.system.scale_up_size
+        if (spec.accelerators is None) == (spec.share is None):
+            self.problems.append(Problem(place, "needs either accelerators: or share:"))
+            return None
+        if spec.accelerators is not None:
+            count = spec.accelerators
+            if count % size and count > size:
+                near = max(round(count / size), 1) * size
+                self.problems.append(Problem((*place, "accelerators"), f"{count:,} do not divide into scale-up domains of {size}", f"nearest: {near:,}"))
+                return None
+        else:
+            count = int((spec.share or 0) * partition.domains + 1e-9) * size
+            if count == 0:
+                self.problems.append(Problem((*place, "share"), f"is less than one scale-up domain of {partition.system.name}"))
+                return None
+        found: Slice | None = self.attempt(
+            (*place, "accelerators" if spec.accelerators is not None else "share"),
+            lambda: machine.slice(count, index),
+        )
+        return found
+
+    def constraints(self, place: Path, stated: dict[str, Any]) -> dict[str, list[Any]]:
+        """Constraints of the search, names of choices turned into their indices."""
+        fixed: dict[str, list[Any]] = {}
+        for name, value in stated.items():
+            values = value if isinstance(value, list) else [value]
+            known = [*Options._fields, "zero"]
+            if name not in known or name == "sharding":
+                self.problems.append(Problem((*place, name), f"cannot constrain {name!r}{did_you_mean(name, known)}", f"known: {', '.join(k for k in known if k != 'sharding')}"))
+                continue
+            read = [self.choice((*place, name), name, v) for v in values]
+            if not read or None in read:
+                if not read:
+                    self.problems.append(Problem((*place, name), "allows nothing", "give at least one value"))
+                continue
+            if name == "zero":
+                fixed["sharding"] = [(level, where) for level in read for where in ("all", "domain")]
+            else:
+                fixed[name] = read
+        return fixed
+
+    def choice(self, place: Path, name: str, value: Any) -> Any:
+        """One allowed value."""
+        if name in NAMED:
+            if value not in NAMED[name]:
+                self.problems.append(Problem(place, f"must be one of {', '.join(NAMED[name])}, got {value!r}"))
+                return None
+            return NAMED[name].index(value)
+        if name.startswith("offload"):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                self.problems.append(Problem(place, f"must be a share from 0 to 1, got {value!r}"))
+                return None
+            return float(value)
+        low, high = {"zero": (0, 3), "overlap_ep": (0, 1)}.get(name, (1, 1_000_000))
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            self.problems.append(Problem(place, f"must be a whole number from {low} to {high:,}, got {value!r}"))
+            return None
+        return value
+
+    def overbooked(self, workloads: dict[str, TrainingWorkload], clusters: dict[str, Cluster]) -> None:
+        """Say where workloads that run at the same time are given more than there is."""
+        for name, cluster in clusters.items():
+            for p in cluster.machine.partitions:
+                users = [w for w in workloads.values() if w.cluster == name and w.slice.system.name == p.system.name]
+                placed = sum(w.slice.accelerators for w in users)
+                if placed > p.accelerators:
+                    self.problems.append(
+                        Problem(("workloads", users[-1].name), f"{placed:,} accelerators are placed on {p.system.name} of {name}, {p.accelerators:,} are deployed", f"workloads there: {', '.join(w.name for w in users)}")
+                    )
+
+    def contract(self, name: str, spec: ContractSpec) -> Contract:
+        """A contract."""
+        option = spec.option
+        if option is not None and option.start < spec.start:
+            self.problems.append(Problem(("contracts", name, "option", "from"), f"{option.start} is before the contract's start {spec.start}"))
+        providers = sorted({c.provider for c in self.spec.clusters.values()})
+        if spec.provider not in providers:
+            self.problems.append(Problem(("contracts", name, "provider"), f"no cluster is of provider {spec.provider!r}{did_you_mean(spec.provider, providers)}", f"providers here: {', '.join(providers)}"))
+        return Contract(
+            name, spec.provider, spec.total, spec.term, spec.start,
+            option.start if option else "", option.about if option else "",
+        )  # fmt: skip
+
+
+def resolve(spec: ScenarioSpec, catalog: Catalog, folder: FilePath) -> tuple[Scenario | None, list[Problem]]:
+    """Resolve a scenario; None with the problems where there are any."""
+    resolver = Resolver(spec, catalog, folder)
+    try:
+        found = resolver.scenario()
+    except InputError as error:
+        resolver.problems.append(Problem((), str(error)))
+        found = None
+    return (None if resolver.problems else found), resolver.problems

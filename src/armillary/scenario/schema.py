@@ -1,0 +1,176 @@
+"""The schema of a scenario file: every field with its unit, bounds and meaning. Imports pydantic and units."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from armillary.errors import UnitError
+from armillary.units import DIMENSIONS, parse
+
+
+def quantity(dimension: str, example: str, low: float, high: float) -> Any:
+    """Type of a quantity: text with a unit outside, a float in SI inside, bounded."""
+
+    def read(value: object) -> float:
+        try:
+            number = parse(value, dimension)  # type: ignore[arg-type]
+        except UnitError as error:
+            raise ValueError(str(error)) from None
+        if not low <= number <= high:
+            raise ValueError(f"{value!r} is outside what is sensible, {low:g} to {high:g} {dimension}")
+        return number
+
+    return Annotated[
+        float,
+        BeforeValidator(read),
+        WithJsonSchema({"type": "string", "examples": [example], "description": f"A quantity in {dimension}"}),
+    ]
+
+
+assert {"s", "byte/s", "USD", "USD/s", "token", "1"} <= set(DIMENSIONS)
+Seconds = quantity("s", "6 us", 1e-9, 1e10)
+Duration = quantity("s", "7 yr", 1.0, 1e11)
+Bandwidth = quantity("byte/s", "400 Gbit/s", 1e3, 1e14)
+Money = quantity("USD", "38e9 USD", 0.0, 1e14)
+PriceRate = quantity("USD/s", "3.1 USD/h", 0.0, 1e3)
+Tokens = quantity("token", "15e12 token", 1.0, 1e18)
+Share = quantity("1", "60%", 1e-9, 1.0)
+
+_MONTH = re.compile(r"\A(20\d\d)-(0[1-9]|1[0-2])(-\d\d)?\Z")
+
+
+def _month(value: object) -> str:
+    if not isinstance(value, str) or _MONTH.match(value) is None:
+        raise ValueError(f"must be a month such as 2026-09, got {value!r}")
+    return value[:7]
+
+
+Month = Annotated[str, BeforeValidator(_month), WithJsonSchema({"type": "string", "examples": ["2026-09"]})]
+
+
+def _batch(value: object) -> float | int:
+    """Sequences as a whole number (kept positive), or tokens as text (kept negative until resolved)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= 10**9:
+            raise ValueError(f"must be 1 to 1e9 sequences, or tokens such as '64 Mtoken', got {value}")
+        return value
+    try:
+        tokens = parse(value, "token")  # type: ignore[arg-type]
+    except UnitError as error:
+        raise ValueError(f"{error}; a whole number counts sequences, '64 Mtoken' tokens") from None
+    if not 1 <= tokens <= 1e12:
+        raise ValueError(f"{value!r} is outside what is sensible, 1 to 1e12 token")
+    return -tokens
+
+
+Batch = Annotated[float, BeforeValidator(_batch), WithJsonSchema({"type": ["string", "integer"]})]
+Count = Annotated[int, Field(ge=1, le=10_000_000, strict=True)]
+Name = Annotated[str, Field(min_length=1, max_length=80)]
+
+
+class Part(BaseModel):
+    """Base of all parts: unknown fields are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PartitionSpec(Part):
+    """Identical scale-up domains."""
+
+    system: Name = Field(description="System of the catalog, e.g. p6e-gb300")
+    count: Count = Field(description="Scale-up domains (UltraServers, racks or nodes)")
+    ready: Month | None = Field(None, description="Month from which they run")
+
+
+class RingSpec(Part):
+    """A level of the network above the scale-up domain."""
+
+    name: Name = Field(description="E.g. rail, cluster, region")
+    size: Count | None = Field(None, description="Accelerators in one instance; default the whole cluster")
+    bandwidth: Bandwidth | None = Field(None, description="Per accelerator; default the NIC of the system")
+    oversubscription: float = Field(1.0, ge=1, le=1000, description="Divides the bandwidth")
+    latency: Seconds | None = Field(None, description="Of one message; default that of the system's NIC")
+
+
+class NetworkSpec(Part):
+    """The rings above the UltraServer: a preset, or written out."""
+
+    preset: Literal["flat", "ec2-ultracluster", "meta-24k", "hpn7"] | None = Field(None, description="Published shape, see docs/machine.md")
+    oversubscription: float = Field(1.0, ge=1, le=1000, description="Of the outermost ring")
+    rings: tuple[RingSpec, ...] = Field((), max_length=8, description="Inner to outer, instead of a preset")
+
+
+class ClusterSpec(Part):
+    """Accelerators on one network."""
+
+    provider: Name = Field(description="Who runs it, e.g. aws")
+    partitions: tuple[PartitionSpec, ...] = Field(min_length=1, max_length=100, description="What stands in it")
+    network: NetworkSpec = Field(NetworkSpec(), description="The rings above the scale-up domain")
+    price: PriceRate | None = Field(None, description="Of an accelerator; default the catalog's offer")
+    pue: float = Field(1.15, ge=1, le=3, description="Meter over IT power; default AWS's fleet (2024)")
+
+
+class ModelSpec(BaseModel):
+    """A model: like a catalog entry with changes, or a Hugging Face config.json."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    like: Name | None = Field(None, description="Catalog entry to start from; other fields change it")
+    config: Name | None = Field(None, description="Path of a config.json, relative to the scenario")
+
+
+class TrainingSpec(Part):
+    """A training run."""
+
+    kind: Literal["training"] = Field(description="Only training yet")
+    model: Name = Field(description="A name under models, or of the catalog")
+    cluster: Name = Field(description="A name under clusters")
+    system: Name | None = Field(None, description="Which partition, where the cluster has several systems")
+    accelerators: Count | None = Field(None, description="How many; a whole number of scale-up domains")
+    share: Share | None = Field(None, description="Or a share of the partition")
+    tokens: Tokens = Field(description="To train on")
+    global_batch: Batch = Field(description="Sequences per step, or tokens with their unit")
+    sequence: Annotated[int, Field(ge=128, le=2**24, strict=True)] = Field(8192, description="Tokens a sequence")
+    precision: Literal["bf16", "fp8", "fp8-current", "fp8-block", "fp8-mx", "nvfp4"] = Field("bf16", description="Training recipe")
+    constraints: dict[str, Any] = Field({}, description="Hard constraints of the search, e.g. tp: 8")
+    deadline: Duration | None = Field(None, description="Longest acceptable duration")
+
+
+class OptionSpec(Part):
+    """A right to more."""
+
+    start: Month = Field(alias="from", description="First month it can be used")
+    about: str = Field("", max_length=2000, description="What it gives")
+
+
+class ContractSpec(Part):
+    """Money for capacity."""
+
+    provider: Name = Field(description="With whom")
+    total: Money = Field(description="Over the whole term")
+    term: Duration = Field(description="Length")
+    start: Month = Field(description="First month")
+    option: OptionSpec | None = Field(None, description="Right to expand")
+
+
+class FactSpec(Part):
+    """Where a figure of the file comes from."""
+
+    about: str = Field(max_length=200, description="Field or topic")
+    says: str = Field(max_length=2000, description="The figure, in words")
+    source: str = Field(max_length=1000, description="Publication and date, or 'assumption: why'")
+
+
+class ScenarioSpec(Part):
+    """A scenario file."""
+
+    name: Name = Field(description="Name of the scenario")
+    about: str = Field("", max_length=10_000, description="What it describes")
+    clusters: dict[Name, ClusterSpec] = Field(min_length=1, description="Clusters by name")
+    models: dict[Name, Name | ModelSpec] = Field({}, description="Models by name: a catalog name, or like/config")
+    workloads: dict[Name, TrainingSpec] = Field({}, description="What runs, by name")
+    contracts: dict[Name, ContractSpec] = Field({}, description="Contracts by name")
+    facts: tuple[FactSpec, ...] = Field((), description="Sources and assumptions of the figures above")
+    questions: tuple[Literal["fleet", "training"], ...] = Field(("fleet", "training"), description="What to answer")
