@@ -58,6 +58,18 @@ def test_overrides_a_number_and_keeps_the_old_one_beside(tmp_path: Path) -> None
     assert own.peak == shipped.peak
 
 
+def test_an_alias_stands_for_its_entry(tmp_path: Path) -> None:
+    fact = '{value = "100 GB/s", kind = "assumed", source = "us", date = "2026-10"}'
+    own = load(
+        tmp_path,
+        f"[systems.p6e-gb300]\nnic_bandwidth = {fact}\n"
+        f'[systems.wide]\nlike = "p6e-gb200"\nnic_bandwidth = {fact}',
+    )
+    assert own.system("u-p6e-gb300x72").nic_bandwidth == 100e9
+    assert own.system("wide").accelerator == "gb200"
+    assert len(own.systems) == len(catalog.load().systems) + 1
+
+
 def test_the_last_file_wins(tmp_path: Path) -> None:
     again = CHIP.replace('"700 W"', '"750 W"')
     assert load(tmp_path, CHIP, again).accelerator("our-chip").power == 750

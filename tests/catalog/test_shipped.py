@@ -28,6 +28,13 @@ def test_every_number_has_a_known_source_a_date_and_a_kind() -> None:
             assert fact.note, place
 
 
+@pytest.mark.parametrize("kind", ["accelerators", "systems", "offers", "facilities", "contracts"])
+def test_no_entry_takes_the_name_of_another(kind: str) -> None:
+    document = entries.read_document(catalog.loader.DATA / f"{kind}.toml")
+    assert list(document.tables) == [kind]
+    assert list(document.tables[kind]) == list(SHIPPED.table(kind))
+
+
 def test_every_source_of_the_fleet_is_used() -> None:
     document = entries.read_document(catalog.loader.DATA / "sources.toml")
     used = {fact.source for _, _, _, fact in FACTS}

@@ -126,8 +126,8 @@ def combine(
 ) -> dict[str, Entry]:
     """Read the entries of one kind from files; a later file adds to or overrides an earlier one.
 
-    An entry of the same name changes only the fields it states, and what it replaces stays as an
-    alternative. A new entry may be ``like`` one above it.
+    An entry with the name or an alias of an earlier one changes only the fields it states, and what it
+    replaces stays as an alternative. A new entry may be ``like`` one above it.
 
     Parameters
     ----------
@@ -156,13 +156,15 @@ def combine(
                     )
                 entry = _override(entries[owner], entry)
             elif like is not None:
-                base = owners.get(fold(like))
-                if base is None or base not in entries:
+                base = owners.get(fold(like), "")
+                if base not in entries:
                     raise CatalogError(
                         f"{entry.place}.like: no {shape.what} {like!r} above it{did_you_mean(like, entries)}"
                     )
                 entry = _derive(entries[base], entry)
             entries[owner] = entry
+            for alias in entry.aliases:
+                owners.setdefault(fold(alias), owner)
     for entry in entries.values():
         _complete(entry, shape)
     return entries

@@ -13,7 +13,7 @@ from armillary.errors import InfeasibleError
 from armillary.machine import Slice
 from armillary.training.calibration import Calibration
 from armillary.training.layout import Layout
-from armillary.training.space import Space, space
+from armillary.training.space import COHERENT_BANDWIDTH, OFFLOADS, Space, space
 from armillary.training.step import Estimate, Job, estimate
 
 ELEMENTS_PER_BLOCK = 40_000
@@ -63,9 +63,17 @@ class Search:
     def why_nothing_fits(self) -> str:
         """Say what binds."""
         if self.nearest is None:
-            top = sorted(self.invalid.items(), key=lambda item: -item[1])[:3]
-            why = "; ".join(f"{reason} ({count:,} combinations)" for reason, count in top)
-            return f"no combination of degrees is valid: {why or 'the batch does not divide'}"
+            n, batch = self.space.machine.accelerators, int(self.space.job.global_batch)
+            if self.space.num_rows == 0 and not self.space.divides_somehow():
+                return (
+                    f"no layout is valid: {n:,} accelerators and a batch of {batch:,} sequences do not divide\n"
+                    f"  hint: take a number of accelerators with fewer odd factors, e.g. a power of two times the "
+                    f"scale-up domain, or a batch that is a multiple of {_odd_part(n)}"
+                )
+            if self.space.num_rows:
+                return f"no layout is valid: a batch of {batch:,} sequences divides by no number of data-parallel ranks"
+            reasons = sorted(self.invalid.items(), key=lambda item: -item[1])[:3]
+            return "no layout is valid: " + "; ".join(f"{why} ({count:,} combinations)" for why, count in reasons)
         memory, capacity = self.nearest.estimate.memory, self.nearest.estimate.capacity
         parts = {name: float(np.asarray(value)) for name, value in memory._asdict().items()}
         largest = max(parts, key=lambda name: parts[name])
@@ -77,6 +85,11 @@ class Search:
 
 
 ROOMY_SLOWDOWN = 1.10
+"""How much slower than the fastest a layout may be to be named for its headroom. [-]"""
+
+
+def _odd_part(number: int) -> int:
+    return number // (number & -number)
 
 
 def search(
@@ -99,7 +112,26 @@ def search(
         Candidates to keep per ranking. [-]
     progress : callable, optional
         Called with (rows done, rows in all) after each block.
+
+    Notes
+    -----
+    Where nothing fits and the host link is coherent, the space is searched again with offload.
     """
+    answer = _search(job, machine, calibration, fixed, top, progress)
+    asked = any(name in OFFLOADS for name in fixed or {})
+    if answer.fastest or answer.nearest is None or asked or machine.accelerator.host_bandwidth < COHERENT_BANDWIDTH:
+        return answer
+    return _search(job, machine, calibration, {**(fixed or {}), **OFFLOADS}, top, progress)
+
+
+def _search(
+    job: Job,
+    machine: Slice,
+    calibration: Calibration,
+    fixed: Mapping[str, Sequence[Any]] | None,
+    top: int,
+    progress: Callable[[int, int], None] | None,
+) -> Search:
     found = space(job, machine, fixed)
     mesh = int(np.prod(found.mesh_shape)) or 1
     rows_per_block = max(1, ELEMENTS_PER_BLOCK // mesh)

@@ -83,6 +83,12 @@ class Space:
         """Layouts in the mesh, those with a micro-batch that does not divide included [-]."""
         return self.num_rows * int(np.prod(self.mesh_shape))
 
+    def divides_somehow(self) -> bool:
+        """True where some degrees multiply to the accelerators with a data-parallel part that divides the batch."""
+        n, batch, o = self.machine.accelerators, int(self.job.global_batch), self.options
+        ranks = {t * c * p for t in o.tp for c in o.cp for p in o.pp if n % (t * c * p) == 0}
+        return any(batch % (n // r) == 0 for r in ranks)
+
     def blocks(self, rows_per_block: int) -> Iterator[tuple[Layout, NDArray[np.bool_]]]:
         """Yield open-mesh layouts of at most so many rows, each with the mask of valid ones."""
         for start in range(0, self.num_rows, rows_per_block):
@@ -156,6 +162,13 @@ def _split_widths(model: Transformer) -> tuple[int, int]:
     return heads, experts
 
 
+OFFLOADS: Mapping[str, Sequence[float]] = {"offload_activations": [0.0, 0.5, 1.0], "offload_optimizer": [0.0, 1.0]}
+"""What `search` tries where nothing fits without offload, on a coherent host link."""
+
+COHERENT_BANDWIDTH = 200e9
+"""Host links faster than this are coherent ones (NVLink-C2C of GB200 and GB300), worth offloading over. [byte/s]"""
+
+
 def options(job: Job, machine: Slice, fixed: Mapping[str, Sequence[Any]] | None = None) -> Options:
     """Candidate values for a job on a slice; `fixed` replaces some of them.
 
@@ -167,13 +180,12 @@ def options(job: Job, machine: Slice, fixed: Mapping[str, Sequence[Any]] | None 
     Notes
     -----
     Tensor-parallel degrees divide the heads; context-parallel degrees are powers of two; pipelines divide
-    the accelerators; experts are split by a divisor of their number. Offload is tried only where the host
-    link is a coherent one (NVLink-C2C, more than 200 GB/s), as on GB200 and GB300.
+    the accelerators; experts are split by a divisor of their number. Offload never makes a step shorter,
+    so `search` tries it only where nothing fits without it, or where `fixed` asks for it.
     """
     model = job.model
     heads, experts = _split_widths(model)
     n = machine.accelerators
-    coherent = machine.accelerator.host_bandwidth > 200e9
     chosen = Options(
         tp=[t for t in _divisors(heads, 64) if n % t == 0],
         cp=[c for c in _powers(min(64, job.sequence // 1024 or 1)) if n % c == 0],
@@ -188,8 +200,8 @@ def options(job: Job, machine: Slice, fixed: Mapping[str, Sequence[Any]] | None 
         micro_batch=_powers(min(16, job.global_batch)),
         recompute=[0, 1, 2],
         sharding=SHARDINGS,
-        offload_activations=[0.0, 0.5] if coherent else [0.0],
-        offload_optimizer=[0.0, 1.0] if coherent else [0.0],
+        offload_activations=[0.0],
+        offload_optimizer=[0.0],
     )
     for name, values in (fixed or {}).items():
         if name not in Options._fields:
@@ -241,7 +253,7 @@ def space(job: Job, machine: Slice, fixed: Mapping[str, Sequence[Any]] | None = 
         ("exchange kind makes no difference without cp", (r["cp_exchange"] > 0) & (cp == 1)),
         ("Ulysses needs heads divisible by tp cp", (r["cp_exchange"] == 2) & (heads % (tp * cp) != 0 if heads else cp > 1)),
         ("nothing to overlap without expert parallelism", (r["overlap_ep"] == 1) & (ep == 1)),
-        ("fewer sequences than data-parallel ranks", dp > job.global_batch),
+        ("batch is not divisible by dp", (dp < 1) | (job.global_batch % np.maximum(dp, 1) != 0)),
     ]  # fmt: skip
     alive = np.ones(shape, dtype=bool)
     invalid: dict[str, int] = {}

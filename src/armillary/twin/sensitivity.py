@@ -18,16 +18,17 @@ OVERSUBSCRIPTIONS = (1.0, 2.0, 4.0, 7.0, 15.0)
 """Ratios to try: full bisection to the core of published fabrics (7:1 Meta 24k, 15:1 HPN 7.0)."""
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Factors on a ring's bandwidth to try."""
-SCALES = (1152, 4608, 18432, 73728, 294912, 524288)
-"""Accelerators to try: UltraServers of 72 by powers of four, and the machine of the deal's size."""
+SCALES = (1024, 4096, 16384, 65536, 262144, 524288)
+"""Working accelerators to try; each is rounded to a power of two of scale-up domains."""
 
 NARROW: Mapping[str, Sequence[Any]] = {
-    "offload_activations": [0.0],
-    "offload_optimizer": [0.0],
     "sharding": [(1, "all"), (3, "all")],
     "cp_exchange": [0],
     "order": [0],
-    "schedule": [0, 1],
+    "schedule": [0],
+    "etp": [1],
+    "micro_batch": [1, 2, 4],
+    "vpp": [1, 2, 3, 4, 6, 8],
 }
 """Choices that what-ifs leave out to answer fast; the reference point is searched the same way."""
 
@@ -144,7 +145,8 @@ def by_scale(
     size = partition.system.scale_up_size
     points = []
     for scale in scales:
-        whole = max(scale // size, 1) * size
+        power = 1 << (size.bit_length() - 1)
+        whole = max(scale // power, 1) * size
         batch = max(round(job.global_batch * whole / accelerators), 1)
         batch = 1 << max(batch.bit_length() - 1, 0)
         grownup = grown(machine, partition, whole)
