@@ -58,13 +58,29 @@ class Sample(NamedTuple):
 
 
 BOUNDS = {
-    "bf16": (0.3, 0.9), "fp8": (0.25, 0.85), "fp4": (0.1, 0.8), "memory": (0.6, 0.92), "unfused": (1.0, 3.0),
-    "scale_up_share": (0.4, 0.95), "scale_out_share": (0.4, 0.98), "tensor_overlap": (0.05, 0.95),
-    "data_overlap": (0.2, 1.0), "expert_overlap": (0.1, 1.0), "grouped_share": (0.4, 1.0),
-    "routing": (2e-6, 1.5e-3), "routing_graphs": (1e-6, 1e-4), "gap": (3e-7, 5e-6), "gap_graphs": (2e-7, 2e-6),
-    "host_launch": (1e-6, 2e-5), "jitter": (0.0002, 0.015), "hybridep": (0.1, 0.98), "deepep": (0.05, 0.95),
-    "uccl": (0.01, 0.95), "nvshmem": (0.01, 0.95), "nccl": (0.05, 0.95),
-}  # fmt: skip
+    "bf16": (0.3, 0.9),
+    "fp8": (0.25, 0.85),
+    "fp4": (0.1, 0.8),
+    "memory": (0.6, 0.92),
+    "unfused": (1.0, 3.0),
+    "scale_up_share": (0.4, 0.95),
+    "scale_out_share": (0.4, 0.98),
+    "tensor_overlap": (0.05, 0.95),
+    "data_overlap": (0.2, 1.0),
+    "expert_overlap": (0.1, 1.0),
+    "grouped_share": (0.4, 1.0),
+    "routing": (2e-6, 1.5e-3),
+    "routing_graphs": (1e-6, 1e-4),
+    "gap": (3e-7, 5e-6),
+    "gap_graphs": (2e-7, 2e-6),
+    "host_launch": (1e-6, 2e-5),
+    "jitter": (0.0002, 0.015),
+    "hybridep": (0.1, 0.98),
+    "deepep": (0.05, 0.95),
+    "uccl": (0.01, 0.95),
+    "nvshmem": (0.01, 0.95),
+    "nccl": (0.05, 0.95),
+}
 
 
 def parameters(table: dict[str, Any]) -> list[Parameter]:
@@ -78,7 +94,11 @@ def parameters(table: dict[str, Any]) -> list[Parameter]:
             elif key in BOUNDS:
                 number = value["value"] if isinstance(value, dict) else value
                 low, high = BOUNDS[key]
-                found.append(Parameter((*place, key), low, high, 0.25, float(np.clip(number, low * 1.001, high * 0.999))))
+                found.append(
+                    Parameter(
+                        (*place, key), low, high, 0.25, float(np.clip(number, low * 1.001, high * 0.999))
+                    )
+                )
 
     walk({k: table[k] for k in ("chips", "software")}, ())
     return found
@@ -102,7 +122,7 @@ def calibrate(values: dict[str, float], sample: Sample) -> Calibration:
     """The calibration of a sample with the trial values put in."""
     base = default_calibration(sample.setup)
     chip, software = base.chip, base.software
-    name, framework = sample.setup.machine.accelerator.name, sample.setup.framework
+    framework = sample.setup.framework
     family = family_of(sample.setup.machine.accelerator)
     for place, value in values.items():
         room, owner, *rest = place.split(".")
@@ -150,7 +170,9 @@ def log_ratio(values: dict[str, float], sample: Sample) -> float:
     return sign * float(np.log(predicted / sample.measured))
 
 
-def fit(chosen: Sequence[Sample], known: Sequence[Parameter], steps: int, say: Callable[[str], None]) -> dict[str, float]:
+def fit(
+    chosen: Sequence[Sample], known: Sequence[Parameter], steps: int, say: Callable[[str], None]
+) -> dict[str, float]:
     """Least squares over the logarithms of the parameters, with a sparse finite-difference Jacobian."""
     start = np.log([p.start for p in known])
     low, high = np.log([p.low for p in known]), np.log([p.high for p in known])
@@ -162,7 +184,9 @@ def fit(chosen: Sequence[Sample], known: Sequence[Parameter], steps: int, say: C
     def residuals(x: np.ndarray) -> np.ndarray:
         v = values(x)
         data = np.array([log_ratio(v, s) for s in chosen])
-        say(f"  median |error| {np.median(np.abs(np.expm1(data))):.4f}  mean loss {np.mean(np.abs(data)):.4f}")
+        say(
+            f"  median |error| {np.median(np.abs(np.expm1(data))):.4f}  mean loss {np.mean(np.abs(data)):.4f}"
+        )
         prior = 0.15 * (x - start) / np.array([p.sigma for p in known])
         return np.concatenate([data / 0.05 * weights, prior])
 
@@ -179,15 +203,24 @@ def fit(chosen: Sequence[Sample], known: Sequence[Parameter], steps: int, say: C
             out[len(chosen) + j, j] = 0.15 / p.sigma
         return out
 
-    solved = least_squares(residuals, start, jacobian, bounds=(low, high), loss="soft_l1", max_nfev=steps, xtol=1e-3, ftol=1e-3)
+    solved = least_squares(
+        residuals, start, jacobian, bounds=(low, high), loss="soft_l1", max_nfev=steps, xtol=1e-3, ftol=1e-3
+    )
     return values(solved.x)
 
 
 def report(values: dict[str, float], chosen: Sequence[Sample]) -> dict[str, float]:
     """Errors of step time over samples."""
     errors = np.expm1([log_ratio(values, s) for s in chosen])
-    moe = np.array([any(getattr(k.feed_forward, "experts", 0) for k in s.setup.job.model.kinds()) for s in chosen])
-    out = {"n": len(chosen), "median": float(np.median(np.abs(errors))), "p90": float(np.percentile(np.abs(errors), 90)), "bias": float(np.median(errors))}
+    moe = np.array(
+        [any(getattr(k.feed_forward, "experts", 0) for k in s.setup.job.model.kinds()) for s in chosen]
+    )
+    out = {
+        "n": len(chosen),
+        "median": float(np.median(np.abs(errors))),
+        "p90": float(np.percentile(np.abs(errors), 90)),
+        "bias": float(np.median(errors)),
+    }
     for label, mask in (("dense", ~moe), ("moe", moe)):
         if mask.any():
             out[f"{label}_median"] = float(np.median(np.abs(errors[mask])))
@@ -204,7 +237,7 @@ def write(values: dict[str, float], source: str) -> None:
             table = header[1]
         key = re.match(r"([a-z0-9_]+)\s*=", line)
         if key and key[1] == "gemm":
-            parts = {k: v for k, v in ((n.rsplit(".", 1)[1], v) for n, v in values.items() if n.startswith(f"{table}.gemm."))}
+            parts = {n.rsplit(".", 1)[1]: v for n, v in values.items() if n.startswith(f"{table}.gemm.")}
             if parts:
                 line = "gemm = { " + ", ".join(f"{k} = {v:.4g}" for k, v in parts.items()) + " }"
         elif key and f"{table}.{key[1]}" in values:
@@ -220,7 +253,9 @@ def main() -> None:
     """Fit, report, cross-validate, write."""
     import tomllib
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--folds", type=int, default=0)
@@ -233,7 +268,9 @@ def main() -> None:
     for s in chosen:
         chip = s.setup.machine.accelerator
         own = family_of(chip)
-        FAMILIES_OF[chip.name] = tuple(p.place[1] for p in known if p.place[0] == "chips" and p.place[1] != own)
+        FAMILIES_OF[chip.name] = tuple(
+            p.place[1] for p in known if p.place[0] == "chips" and p.place[1] != own
+        )
     print(f"{len(chosen)} rows, {len(known)} parameters, chips {', '.join(sorted(names))}", file=sys.stderr)
 
     def say(text: str) -> None:
@@ -252,7 +289,12 @@ def main() -> None:
             trial = fit(inside, known, options.steps // 2, say)
             held += [log_ratio(trial, s) for s in outside]
         errors = np.expm1(held)
-        results["held out by group"] = {"n": len(held), "median": float(np.median(np.abs(errors))), "p90": float(np.percentile(np.abs(errors), 90)), "bias": float(np.median(errors))}
+        results["held out by group"] = {
+            "n": len(held),
+            "median": float(np.median(np.abs(errors))),
+            "p90": float(np.percentile(np.abs(errors), 90)),
+            "bias": float(np.median(errors)),
+        }
     if options.by_source:
         for source in sorted({s.row["source"] for s in chosen}):
             outside = [s for s in chosen if s.row["source"] == source]

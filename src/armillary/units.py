@@ -96,7 +96,9 @@ def parse(text: str | float, dimension: str) -> float:
     if not unit:
         if dimension == "1":
             return number
-        raise UnitError(f"{text!r} has no unit; write it as '{match[1]} {_example(dimension).split(' ', 1)[1]}'")
+        raise UnitError(
+            f"{text!r} has no unit; write it as '{match[1]} {_example(dimension).split(' ', 1)[1]}'"
+        )
     if unit in units:
         return number * units[unit]
     for other, table in DIMENSIONS.items():
@@ -138,7 +140,16 @@ def show(value: float, unit: str = "", digits: int = 3) -> str:
     if value != value or value in (float("inf"), float("-inf")):
         return f"{value} {unit}".rstrip()
     magnitude = abs(value)
-    prefixes = [(1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")]
+    prefixes = [
+        (1e24, "Y"),
+        (1e21, "Z"),
+        (1e18, "E"),
+        (1e15, "P"),
+        (1e12, "T"),
+        (1e9, "G"),
+        (1e6, "M"),
+        (1e3, "k"),
+    ]
     for factor, prefix in prefixes:
         if magnitude >= factor * (1 - 0.5 * 10.0**-digits):
             return f"{_plain(value / factor, digits)} {prefix}{unit}".rstrip()

@@ -1,3 +1,3 @@
-"""The app room: command line, terminal and HTML reports; the only place that prints. May import every room."""
+"""The app room: command line, terminal and HTML reports; alone in printing. May import every room."""
 
 __all__: list[str] = []

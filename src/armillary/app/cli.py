@@ -44,7 +44,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="armillary")
 def cli() -> None:
-    """Armillary, the digital twin and planner of AI superclusters.
+    r"""Armillary, the digital twin and planner of AI superclusters.
 
     \b
     First steps:

@@ -42,9 +42,13 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
     start = monotonic()
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(), console=err(), transient=True,
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+        console=err(),
+        transient=True,
+    )
     task = bar.add_task(what, total=None)
     shown = False
 

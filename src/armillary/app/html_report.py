@@ -16,7 +16,11 @@ def html_report(report: Report, top: int) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("armillary.app"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("armillary.app"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("report.html").render(
         title=report.scenario.name,
@@ -34,7 +38,11 @@ def _fleet(fleet: Fleet) -> dict[str, Any]:
     chip = fleet.machine.partitions[0].accelerator
     levels = [("chip", chip.title, f"{show(chip.memory_bandwidth, 'B/s')} HBM")]
     levels += [
-        (r.ring.name, f"{r.ring.size:,} accelerators", f"{show(r.ring.bandwidth, 'B/s')} each, {show(r.ring.latency, 's')}")
+        (
+            r.ring.name,
+            f"{r.ring.size:,} accelerators",
+            f"{show(r.ring.bandwidth, 'B/s')} each, {show(r.ring.latency, 's')}",
+        )
         for r in fleet.rings
     ]
     return {
@@ -51,16 +59,28 @@ def _workload(w: WorkloadAnswer, top: int) -> dict[str, Any]:
     plan = w.plan
     shown = plan.candidates[:top]
     steps = stacked_bar(
-        [(c.layout.describe(), list(plan_tables.parts_of(c.estimate).items())) for c in shown], "s", "Where the step goes"
+        [(c.layout.describe(), list(plan_tables.parts_of(c.estimate).items())) for c in shown],
+        "s",
+        "Where the step goes",
     )
     memory = stacked_bar(
-        [(c.layout.describe(), list(plan_tables.memory_of(c.estimate).items())) for c in shown], "B",
-        "What fills the memory of the fullest accelerator", limit=plan.best.estimate.capacity,
-    )  # fmt: skip
+        [(c.layout.describe(), list(plan_tables.memory_of(c.estimate).items())) for c in shown],
+        "B",
+        "What fills the memory of the fullest accelerator",
+        limit=plan.best.estimate.capacity,
+    )
     front = line_chart(
-        [("Pareto front", [(float(c.estimate.memory.total) / 1e9, float(c.estimate.time.total)) for c in plan.front])],
-        "memory of the fullest accelerator [GB]", "step time", "Step time against memory", y_unit="s",
-    )  # fmt: skip
+        [
+            (
+                "Pareto front",
+                [(float(c.estimate.memory.total) / 1e9, float(c.estimate.time.total)) for c in plan.front],
+            )
+        ],
+        "memory of the fullest accelerator [GB]",
+        "step time",
+        "Step time against memory",
+        y_unit="s",
+    )
     return {
         "title": report_view.workload_title(w),
         "infeasible": "",
@@ -78,11 +98,23 @@ def _curves(w: WorkloadAnswer) -> list[str]:
     others = [c for c in w.curves if not c.name.startswith("bandwidth")]
     figures = []
     if bandwidths:
-        series = [(c.name.removeprefix("bandwidth "), [(p.x, p.mfu) for p in c.points if p.mfu is not None]) for c in bandwidths]
+        series = [
+            (c.name.removeprefix("bandwidth "), [(p.x, p.mfu) for p in c.points if p.mfu is not None])
+            for c in bandwidths
+        ]
         figures.append(
-            line_chart(series, "bandwidth of the ring, times", "MFU", "What each ring's bandwidth buys", log_x=True, percent=True)
+            line_chart(
+                series,
+                "bandwidth of the ring, times",
+                "MFU",
+                "What each ring's bandwidth buys",
+                log_x=True,
+                percent=True,
+            )
         )
     for c in others:
         points = [(p.x, p.mfu) for p in c.points if p.mfu is not None]
-        figures.append(line_chart([(c.name, points)], c.title, "MFU", f"MFU by {c.title}", log_x=True, percent=True))
+        figures.append(
+            line_chart([(c.name, points)], c.title, "MFU", f"MFU by {c.title}", log_x=True, percent=True)
+        )
     return figures

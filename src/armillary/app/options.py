@@ -148,7 +148,10 @@ def plain(value: Any) -> Any:
 
 
 catalog_option = click.option(
-    "--catalog", "catalogs", multiple=True, type=click.Path(path_type=Path),
+    "--catalog",
+    "catalogs",
+    multiple=True,
+    type=click.Path(path_type=Path),
     help="A TOML file of your own entries; may be repeated.",
-)  # fmt: skip
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")

@@ -17,9 +17,22 @@ PARTS_SHOWN = 0.002
 """Parts below this share of the total are summed up as ``other``."""
 
 COLOURS = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#999999",
-    "#7A5195", "#4C9F70", "#B85C00", "#5B8FF9", "#A0522D", "#708090", "#C71585",
-)  # fmt: skip
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#F0E442",
+    "#999999",
+    "#7A5195",
+    "#4C9F70",
+    "#B85C00",
+    "#5B8FF9",
+    "#A0522D",
+    "#708090",
+    "#C71585",
+)
 """Okabe-Ito first: told apart with any kind of colour vision."""
 
 
@@ -62,24 +75,41 @@ def plan_summary(plan: TrainingPlan) -> list[tuple[str, str]]:
         ("accelerators", f"{used:,.0f} of {plan.granted:,}{spare}"),
         ("step", f"{show(plan.step, 's')} for {show(plan.job.tokens_per_step, 'tokens')}"),
         ("MFU", f"{float(e.mfu):.1%} of the BF16 peak (causal attention counted as half)"),
-        ("throughput", f"{float(e.tokens_per_accelerator):,.0f} tokens/s/accelerator, "
-                       f"{show(plan.job.tokens_per_step / plan.step, 'tokens/s')} in all"),
+        (
+            "throughput",
+            f"{float(e.tokens_per_accelerator):,.0f} tokens/s/accelerator, "
+            f"{show(plan.job.tokens_per_step / plan.step, 'tokens/s')} in all",
+        ),
         ("memory", f"{float(e.memory.total) / 1e9:.0f} of {e.capacity / 1e9:.0f} GB"),
-        ("time to train", f"{show(plan.duration, 's')} for {show(plan.tokens, 'tokens')}, without interruptions"),
-    ]  # fmt: skip
+        (
+            "time to train",
+            f"{show(plan.duration, 's')} for {show(plan.tokens, 'tokens')}, without interruptions",
+        ),
+    ]
     if plan.price is not None and plan.cost is not None:
         facts.append(
-            ("cost", f"{show(plan.cost, 'USD')} at {plan.price.per_accelerator * 3600:.2f} USD per "
-                     f"accelerator-hour ({plan.price.source}); {plan.cost_per_million_tokens:.4f} USD per million tokens")
-        )  # fmt: skip
+            (
+                "cost",
+                f"{show(plan.cost, 'USD')} at {plan.price.per_accelerator * 3600:.2f} USD per "
+                f"accelerator-hour ({plan.price.source}); {plan.cost_per_million_tokens:.4f} USD per "
+                "million tokens",
+            )
+        )
     return facts
 
 
 def plan_view(plan: TrainingPlan, top: int) -> RenderableType:
     """The whole answer for a terminal."""
     table = Table(title="Best layouts by step time", title_justify="left", box=None, pad_edge=False)
-    for name, kind in (("layout", "left"), ("step", "right"), ("MFU", "right"), ("tokens/s/acc", "right"),
-                       ("memory", "right"), ("bubble", "right"), ("exposed comm", "right")):  # fmt: skip
+    for name, kind in (
+        ("layout", "left"),
+        ("step", "right"),
+        ("MFU", "right"),
+        ("tokens/s/acc", "right"),
+        ("memory", "right"),
+        ("bubble", "right"),
+        ("exposed comm", "right"),
+    ):
         table.add_column(name, justify=kind, no_wrap=name != "layout")  # type: ignore[arg-type]
     for c in plan.candidates[:top]:
         table.add_row(*_cells(c))
@@ -98,21 +128,42 @@ def plan_view(plan: TrainingPlan, top: int) -> RenderableType:
         *(f"assumed: {a}" for a in plan.assumed),
     ]
     return Group(
-        table, "", facts, "", Text("Where the step goes", style="bold"),
-        bar(parts_of(e), plan.step, "s"), "",
-        Text("What fills the memory", style="bold"), bar(memory_of(e), e.capacity, "B"), "",
+        table,
+        "",
+        facts,
+        "",
+        Text("Where the step goes", style="bold"),
+        bar(parts_of(e), plan.step, "s"),
+        "",
+        Text("What fills the memory", style="bold"),
+        bar(memory_of(e), e.capacity, "B"),
+        "",
         *footer,
-    )  # fmt: skip
+    )
 
 
 def _cells(c: Candidate) -> tuple[str, ...]:
     e, t = c.estimate, _floats(c.estimate.time)
     total = sum(t.values())
-    comm = sum(t[k] for k in ("tensor_parallel", "context_parallel", "expert_parallel", "pipeline_transfer", "data_parallel"))
+    comm = sum(
+        t[k]
+        for k in (
+            "tensor_parallel",
+            "context_parallel",
+            "expert_parallel",
+            "pipeline_transfer",
+            "data_parallel",
+        )
+    )
     return (
-        c.layout.describe(), show(total, "s"), f"{float(e.mfu):.1%}", f"{float(e.tokens_per_accelerator):,.0f}",
-        f"{float(e.memory.total) / 1e9:.0f} GB", f"{t['pipeline_bubble'] / total:.1%}", f"{comm / total:.1%}",
-    )  # fmt: skip
+        c.layout.describe(),
+        show(total, "s"),
+        f"{float(e.mfu):.1%}",
+        f"{float(e.tokens_per_accelerator):,.0f}",
+        f"{float(e.memory.total) / 1e9:.0f} GB",
+        f"{t['pipeline_bubble'] / total:.1%}",
+        f"{comm / total:.1%}",
+    )
 
 
 def explain_view(c: Candidate) -> RenderableType:
@@ -131,9 +182,11 @@ def explain_view(c: Candidate) -> RenderableType:
     total, busy = float(e.time.total), _floats(e.busy)
     for name, value in _floats(e.time).items():
         time.add_row(
-            name.replace("_", " "), show(value, "s"), f"{value / total:.2%}",
+            name.replace("_", " "),
+            show(value, "s"),
+            f"{value / total:.2%}",
             show(busy[name], "s") if name in busy else "",
-        )  # fmt: skip
+        )
     time.add_row("total", show(total, "s"), "100%", "", style="bold")
     memory = Table(title="Memory of the fullest accelerator", title_justify="left", box=None)
     memory.add_column("kind")
@@ -141,7 +194,12 @@ def explain_view(c: Candidate) -> RenderableType:
     memory.add_column("share of capacity", justify="right")
     for name, value in _floats(e.memory).items():
         memory.add_row(name, f"{value / 1e9:.2f} GB", f"{value / e.capacity:.1%}")
-    memory.add_row("total", f"{float(e.memory.total) / 1e9:.2f} GB", f"{float(e.memory.total) / e.capacity:.1%}", style="bold")
+    memory.add_row(
+        "total",
+        f"{float(e.memory.total) / 1e9:.2f} GB",
+        f"{float(e.memory.total) / e.capacity:.1%}",
+        style="bold",
+    )
     return Group(layout, "", time, "", memory)
 
 

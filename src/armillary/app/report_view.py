@@ -21,17 +21,25 @@ def fleet_rows(fleet: Fleet) -> list[tuple[str, str]]:
     m = fleet.machine
     parts = "; ".join(
         f"{p.domains:,} x {p.system.title} ({p.accelerators:,} {p.accelerator.title}"
-        + (f", ready {p.ready}" if p.ready else "") + ")"
+        + (f", ready {p.ready}" if p.ready else "")
+        + ")"
         for p in m.partitions
-    )  # fmt: skip
+    )
     low = "fp4" if m.peak("fp4") else "fp8"
     return [
         ("partitions", parts),
         ("accelerators", f"{m.accelerators:,} in {m.domains:,} scale-up domains on one network"),
         ("host CPUs", f"{m.cpus:,} vCPU"),
         ("memory", f"{show(m.memory, 'B')} of HBM"),
-        ("peak", f"{show(m.peak('bf16'), 'FLOP/s')} BF16, {show(m.peak(low), 'FLOP/s')} {low.upper()}, dense"),
-        ("power", f"{show(fleet.power, 'W')} of IT, {show(fleet.facility_power, 'W')} at the meter (PUE {fleet.pue:.2f})"),
+        (
+            "peak",
+            f"{show(m.peak('bf16'), 'FLOP/s')} BF16, {show(m.peak(low), 'FLOP/s')} {low.upper()}, dense",
+        ),
+        (
+            "power",
+            f"{show(fleet.power, 'W')} of IT, {show(fleet.facility_power, 'W')} at the meter "
+            f"(PUE {fleet.pue:.2f})",
+        ),
     ]
 
 
@@ -39,15 +47,29 @@ def ring_rows(fleet: Fleet) -> list[tuple[str, ...]]:
     """One line a ring: name, size, instances, bandwidth, latency, oversubscription, bisection."""
     return [
         (
-            row.ring.name, f"{row.ring.size:,}", f"{row.instances:,.0f}", f"{show(row.ring.bandwidth, 'B/s')}",
-            show(row.ring.latency, "s"), f"{row.ring.oversubscription:g}:1",
-            "in network" if row.ring.reduces else "-", show(row.bisection, "B/s"),
-        )  # fmt: skip
+            row.ring.name,
+            f"{row.ring.size:,}",
+            f"{row.instances:,.0f}",
+            f"{show(row.ring.bandwidth, 'B/s')}",
+            show(row.ring.latency, "s"),
+            f"{row.ring.oversubscription:g}:1",
+            "in network" if row.ring.reduces else "-",
+            show(row.bisection, "B/s"),
+        )
         for row in fleet.rings
     ]
 
 
-RING_HEADINGS = ("ring", "accelerators", "instances", "bandwidth each", "latency", "oversubscription", "reduction", "bisection")
+RING_HEADINGS = (
+    "ring",
+    "accelerators",
+    "instances",
+    "bandwidth each",
+    "latency",
+    "oversubscription",
+    "reduction",
+    "bisection",
+)
 
 
 def tension_text(t: Tension) -> str:
@@ -55,7 +77,7 @@ def tension_text(t: Tension) -> str:
     return (
         f"{t.contract}: {show(t.total, 'USD')} are {show(t.per_year, 'USD')} a year. At "
         f"{t.price.per_accelerator * 3600:.2f} USD per accelerator-hour ({t.price.source}) that pays for "
-        f"{t.affordable:,.0f} accelerators all year; the fleet of this scenario has {t.fleet:,}, which the same "
+        f"{t.affordable:,.0f} accelerators all year; the fleet here has {t.fleet:,}, which the same "
         f"money rents at {t.implied * 3600:.2f} USD per accelerator-hour."
     )
 
@@ -89,7 +111,11 @@ def curve_table(curve: Curve) -> Table:
 
 def report_view(report: Report, top: int) -> RenderableType:
     """The whole report for a terminal."""
-    parts: list[RenderableType] = [Text(report.scenario.name, style="bold"), report.scenario.about.strip(), ""]
+    parts: list[RenderableType] = [
+        Text(report.scenario.name, style="bold"),
+        report.scenario.about.strip(),
+        "",
+    ]
     for fleet in report.fleets:
         parts += [Text(f"Fleet {fleet.name} ({fleet.provider})", style="bold"), _facts(fleet_rows(fleet))]
         rings = Table(box=None, pad_edge=False)
@@ -128,23 +154,35 @@ def report_json(report: Report, top: int) -> dict[str, Any]:
         "catalog_version": report.catalog_version,
         "fleets": [
             {
-                "name": f.name, "provider": f.provider, "accelerators": f.machine.accelerators,
-                "domains": f.machine.domains, "cpus": f.machine.cpus, "memory_byte": f.machine.memory,
-                "it_power_w": f.power, "facility_power_w": f.facility_power, "pue": f.pue,
-                "rings": [{**asdict(r.ring), "instances": r.instances, "bisection": r.bisection} for r in f.rings],
+                "name": f.name,
+                "provider": f.provider,
+                "accelerators": f.machine.accelerators,
+                "domains": f.machine.domains,
+                "cpus": f.machine.cpus,
+                "memory_byte": f.machine.memory,
+                "it_power_w": f.power,
+                "facility_power_w": f.facility_power,
+                "pue": f.pue,
+                "rings": [
+                    {**asdict(r.ring), "instances": r.instances, "bisection": r.bisection} for r in f.rings
+                ],
             }
             for f in report.fleets
         ],
         "contracts": [
             {
-                "name": t.contract, "total_usd": t.total, "usd_per_year": t.per_year,
-                "price_usd_per_accelerator_s": t.price.per_accelerator, "affordable_accelerators": t.affordable,
-                "fleet_accelerators": t.fleet, "implied_usd_per_accelerator_s": t.implied,
+                "name": t.contract,
+                "total_usd": t.total,
+                "usd_per_year": t.per_year,
+                "price_usd_per_accelerator_s": t.price.per_accelerator,
+                "affordable_accelerators": t.affordable,
+                "fleet_accelerators": t.fleet,
+                "implied_usd_per_accelerator_s": t.implied,
             }
             for t in report.tensions
         ],
         "workloads": [_workload(w, top) for w in report.workloads],
-    }  # fmt: skip
+    }
 
 
 def _workload(w: WorkloadAnswer, top: int) -> dict[str, Any]:

@@ -19,8 +19,12 @@ Examples:
 
 @click.command(epilog=EXAMPLE)
 @click.argument("scenario")
-@click.option("--out", default=None, type=click.Path(path_type=Path), help="Folder for report.html and report.json.")
-@click.option("--top", default=3, show_default=True, type=click.IntRange(1, 50), help="Layouts to show per workload.")
+@click.option(
+    "--out", default=None, type=click.Path(path_type=Path), help="Folder for report.html and report.json."
+)
+@click.option(
+    "--top", default=3, show_default=True, type=click.IntRange(1, 50), help="Layouts to show per workload."
+)
 @json_option
 @catalog_option
 def command(scenario: str, out: Path | None, top: int, as_json: bool, catalogs: tuple[Path, ...]) -> None:
@@ -50,7 +54,9 @@ def command(scenario: str, out: Path | None, top: int, as_json: bool, catalogs: 
         from armillary.app.options import plain
 
         write_file(out / "report.html", html_report(report, top))
-        write_file(out / "report.json", json.dumps(plain(report_view.report_json(report, top)), indent=2) + "\n")
+        write_file(
+            out / "report.json", json.dumps(plain(report_view.report_json(report, top)), indent=2) + "\n"
+        )
         click.echo(f"report: {out / 'report.html'}", err=True)
     if not report.feasible:
         for w in report.workloads:

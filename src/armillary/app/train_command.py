@@ -40,25 +40,63 @@ Examples:
 @click.command(epilog=EXAMPLE)
 @click.option("--model", required=True, help="A catalog name, or the path of a Hugging Face config.json.")
 @click.option("--system", required=True, help="A system of the catalog, e.g. p6e-gb300.")
-@click.option("--gpus", "accelerators", required=True, type=click.IntRange(1, 10_000_000), help="Accelerators granted.")
-@click.option("--global-batch", default="4M-tokens", show_default=True, help="Sequences, or tokens as 4M-tokens.")
-@click.option("--seq", "sequence", default=8192, show_default=True, type=click.IntRange(128, 2**24), help="Tokens a sequence.")
-@click.option("--precision", default="bf16", show_default=True, type=click.Choice(PRECISIONS), help="Training recipe.")
-@click.option("--tokens", "total", default="15T", show_default=True, help="Tokens to train on, for time and cost.")
-@click.option("--price", default=None, help="Price of an accelerator, e.g. '3.1 USD/h'; default from the catalog.")
-@click.option("--oversubscription", default=1.0, show_default=True, type=click.FloatRange(1, 1000), help="Of the network above the scale-up domain.")
+@click.option(
+    "--gpus", "accelerators", required=True, type=click.IntRange(1, 10_000_000), help="Accelerators granted."
+)
+@click.option(
+    "--global-batch", default="4M-tokens", show_default=True, help="Sequences, or tokens as 4M-tokens."
+)
+@click.option(
+    "--seq",
+    "sequence",
+    default=8192,
+    show_default=True,
+    type=click.IntRange(128, 2**24),
+    help="Tokens a sequence.",
+)
+@click.option(
+    "--precision", default="bf16", show_default=True, type=click.Choice(PRECISIONS), help="Training recipe."
+)
+@click.option(
+    "--tokens", "total", default="15T", show_default=True, help="Tokens to train on, for time and cost."
+)
+@click.option(
+    "--price", default=None, help="Price of an accelerator, e.g. '3.1 USD/h'; default from the catalog."
+)
+@click.option(
+    "--oversubscription",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(1, 1000),
+    help="Of the network above the scale-up domain.",
+)
 @click.option("--set", "settings", multiple=True, help="Hard constraint NAME=VALUE[,VALUE], e.g. tp=8.")
-@click.option("--top", default=5, show_default=True, type=click.IntRange(1, 100), help="How many layouts to print.")
+@click.option(
+    "--top", default=5, show_default=True, type=click.IntRange(1, 100), help="How many layouts to print."
+)
 @click.option("--explain", is_flag=True, help="Print every term of the best layout.")
 @click.option("--sweep", default=None, type=click.Choice(SWEEPS), help="Vary a property and draw the curve.")
 @click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the figure here.")
 @json_option
 @catalog_option
 def command(
-    model: str, system: str, accelerators: int, global_batch: str, sequence: int, precision: str, total: str,
-    price: str | None, oversubscription: float, settings: tuple[str, ...], top: int, explain: bool,
-    sweep: str | None, svg: Path | None, as_json: bool, catalogs: tuple[Path, ...],
-) -> None:  # fmt: skip
+    model: str,
+    system: str,
+    accelerators: int,
+    global_batch: str,
+    sequence: int,
+    precision: str,
+    total: str,
+    price: str | None,
+    oversubscription: float,
+    settings: tuple[str, ...],
+    top: int,
+    explain: bool,
+    sweep: str | None,
+    svg: Path | None,
+    as_json: bool,
+    catalogs: tuple[Path, ...],
+) -> None:
     """Find the best layouts to train a model on a system.
 
     Prints the top plans, where the step goes, what fills the memory, time and cost to train.
@@ -72,7 +110,9 @@ def command(
     chip = known.accelerator(bought.accelerator)
     job = Job(_model(model, known), sequence, batch(global_batch, sequence), recipe(precision))
     whole = -(-accelerators // bought.scale_up_size) * bought.scale_up_size
-    ring = Ring("cluster", whole, bought.nic_bandwidth / oversubscription, bought.nic_latency, oversubscription)
+    ring = Ring(
+        "cluster", whole, bought.nic_bandwidth / oversubscription, bought.nic_latency, oversubscription
+    )
     machine = build(bought, chip, accelerators, [ring])
     cost = _price(price, system, known)
     fixed = constraints(settings)
@@ -93,7 +133,10 @@ def _show(plan: TrainingPlan, top: int, explain: bool, as_json: bool, svg: Path 
     if svg is not None:
         from armillary.app.figures import stacked_bar
 
-        rows = [(c.layout.describe(), list(plan_tables.parts_of(c.estimate).items())) for c in plan.candidates[:top]]
+        rows = [
+            (c.layout.describe(), list(plan_tables.parts_of(c.estimate).items()))
+            for c in plan.candidates[:top]
+        ]
         write_file(svg, stacked_bar(rows, unit="s", title=f"Where a step of {plan.job.model.name} goes"))
         click.echo(f"wrote {svg}", err=True)
     if as_json:
@@ -128,9 +171,15 @@ def _price(text: str | None, system: str, known: Catalog) -> Price | None:
 
 
 def _sweep(
-    kind: str, job: Any, machine: Any, accelerators: int, known: Catalog, fixed: dict[str, Any],
-    svg: Path | None, as_json: bool,
-) -> None:  # fmt: skip
+    kind: str,
+    job: Any,
+    machine: Any,
+    accelerators: int,
+    known: Catalog,
+    fixed: dict[str, Any],
+    svg: Path | None,
+    as_json: bool,
+) -> None:
     from rich.table import Table
 
     from armillary.app.console import out
@@ -153,12 +202,21 @@ def _sweep(
 
         series = [(c.name, [(p.x, p.mfu) for p in c.points if p.mfu is not None]) for c in curves]
         write_file(
-            svg, line_chart(series, x_label=curves[0].title, y_label="MFU", log_x=kind != "system", percent=True,
-                            title=f"{job.model.name} on {partition.system.name}"),
-        )  # fmt: skip
+            svg,
+            line_chart(
+                series,
+                x_label=curves[0].title,
+                y_label="MFU",
+                log_x=kind != "system",
+                percent=True,
+                title=f"{job.model.name} on {partition.system.name}",
+            ),
+        )
         click.echo(f"wrote {svg}", err=True)
     if as_json:
-        echo_json([{"name": c.name, "title": c.title, "points": [_point(p) for p in c.points]} for c in curves])
+        echo_json(
+            [{"name": c.name, "title": c.title, "points": [_point(p) for p in c.points]} for c in curves]
+        )
         return
     for curve in curves:
         table = Table(title=curve.title, title_justify="left", box=None, pad_edge=False)
@@ -170,14 +228,22 @@ def _sweep(
                 table.add_row(p.label, "-", "-", "-", "", p.layout)
             else:
                 table.add_row(
-                    p.label, show(p.step, "s"), f"{p.mfu:.1%}", f"{p.tokens_per_accelerator:,.0f}",
-                    "█" * round(20 * (p.mfu or 0) / most), p.layout,
-                )  # fmt: skip
+                    p.label,
+                    show(p.step, "s"),
+                    f"{p.mfu:.1%}",
+                    f"{p.tokens_per_accelerator:,.0f}",
+                    "█" * round(20 * (p.mfu or 0) / most),
+                    p.layout,
+                )
         out().print(table)
 
 
 def _point(p: Any) -> dict[str, Any]:
     return {
-        "x": p.x, "label": p.label, "step_s": p.step, "mfu": p.mfu,
-        "tokens_per_s_per_accelerator": p.tokens_per_accelerator, "layout": p.layout,
-    }  # fmt: skip
+        "x": p.x,
+        "label": p.label,
+        "step_s": p.step,
+        "mfu": p.mfu,
+        "tokens_per_s_per_accelerator": p.tokens_per_accelerator,
+        "layout": p.layout,
+    }

@@ -27,12 +27,21 @@ def command() -> None:
 
 
 @command.command(epilog=EXAMPLE)
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="CSV of measured runs, see docs/validation.md.")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="CSV of measured runs, see docs/validation.md.",
+)
 @click.option("--rows/--no-rows", default=True, help="Print every row, or the sums only.")
-@click.option("--markdown", default=None, type=click.Path(path_type=Path), help="Write the sums as a docs page.")
+@click.option(
+    "--markdown", default=None, type=click.Path(path_type=Path), help="Write the sums as a docs page."
+)
 @json_option
 @catalog_option
-def training(data: Path, rows: bool, markdown: Path | None, as_json: bool, catalogs: tuple[Path, ...]) -> None:
+def training(
+    data: Path, rows: bool, markdown: Path | None, as_json: bool, catalogs: tuple[Path, ...]
+) -> None:
     """Score step time: error per row and in sum, by chip, kind, scale and source."""
     from armillary import catalog as catalog_room
     from armillary.app.console import progress
@@ -67,15 +76,24 @@ def _json(results: list[Row], scored: list[Row]) -> dict[str, Any]:
     total = summarise(scored)
     return {
         "summary": {
-            "n": total.n, "median_abs_error": total.median_abs_error, "p90_abs_error": total.p90_abs_error,
-            "median_error": total.median_error, "kendall_tau": total.kendall_tau,
+            "n": total.n,
+            "median_abs_error": total.median_abs_error,
+            "p90_abs_error": total.p90_abs_error,
+            "median_error": total.median_error,
+            "kendall_tau": total.kendall_tau,
         },
         "rows": [
-            {"id": r.id, "metric": r.metric, "measured": r.measured, "predicted": r.predicted,
-             "assumed": list(r.assumed), **({"reason": r.reason} if r.predicted is None else {})}
+            {
+                "id": r.id,
+                "metric": r.metric,
+                "measured": r.measured,
+                "predicted": r.predicted,
+                "assumed": list(r.assumed),
+                **({"reason": r.reason} if r.predicted is None else {}),
+            }
             for r in results
         ],
-    }  # fmt: skip
+    }
 
 
 def _groups(scored: list[Row]) -> Iterable[tuple[str, list[tuple[str, Summary]]]]:
@@ -91,7 +109,14 @@ def _cells(label: str, s: Summary) -> tuple[str, ...]:
     if s.n == 0:
         return (label, "0", "-", "-", "-", "-")
     tau = "-" if s.kendall_tau is None else f"{s.kendall_tau:.2f}"
-    return (label, str(s.n), f"{s.median_abs_error:.1%}", f"{s.p90_abs_error:.1%}", f"{s.median_error:+.1%}", tau)
+    return (
+        label,
+        str(s.n),
+        f"{s.median_abs_error:.1%}",
+        f"{s.p90_abs_error:.1%}",
+        f"{s.median_error:+.1%}",
+        tau,
+    )
 
 
 HEADINGS = ("", "rows", "median", "p90", "bias", "tau")
@@ -109,13 +134,21 @@ def _print(rows: list[Row], scored: list[Row]) -> None:
             table.add_column(name, justify="left" if name in ("id", "metric") else "right", overflow="fold")
         for r in rows:
             table.add_row(
-                r.id, r.metric, "-" if r.measured is None else f"{r.measured:.5g}",
+                r.id,
+                r.metric,
+                "-" if r.measured is None else f"{r.measured:.5g}",
                 "-" if r.predicted is None else f"{r.predicted:.5g}",
-                "-" if r.ratio is None else f"{r.ratio - 1:+.1%}", r.reason or "; ".join(r.assumed),
-            )  # fmt: skip
+                "-" if r.ratio is None else f"{r.ratio - 1:+.1%}",
+                r.reason or "; ".join(r.assumed),
+            )
         console.print(table)
     for title, lines in _groups(scored):
-        table = Table(title=f"Step time error, by {title}" if title != "all" else "Step time error", title_justify="left", box=None, pad_edge=False)
+        table = Table(
+            title=f"Step time error, by {title}" if title != "all" else "Step time error",
+            title_justify="left",
+            box=None,
+            pad_edge=False,
+        )
         for name in HEADINGS:
             table.add_column(name, justify="left" if not name else "right")
         for label, summary in lines:
@@ -137,8 +170,12 @@ def _markdown(scored: list[Row]) -> str:
         "",
     ]
     for title, rows in _groups(scored):
-        lines += [f"## By {title}" if title != "all" else "## All", "", "| " + " | ".join(HEADINGS) + " |",
-                  "|---|" + "---:|" * (len(HEADINGS) - 1)]  # fmt: skip
+        lines += [
+            f"## By {title}" if title != "all" else "## All",
+            "",
+            "| " + " | ".join(HEADINGS) + " |",
+            "|---|" + "---:|" * (len(HEADINGS) - 1),
+        ]
         lines += ["| " + " | ".join(_cells(label, s)) + " |" for label, s in rows]
         lines.append("")
     if missing:

@@ -57,9 +57,7 @@ class Slice:
     def with_rings(self, rings: Sequence[Ring]) -> Slice:
         """Return the same accelerators under other rings; the first ring's size is the new domain."""
         first = rings[0].size
-        return replace(
-            self, rings=tuple(rings), domain_used=first, domains=-(-self.accelerators // first)
-        )
+        return replace(self, rings=tuple(rings), domain_used=first, domains=-(-self.accelerators // first))
 
     def with_ring(self, name: str, **changes: Any) -> Slice:
         """Return the same slice with one ring changed, e.g. ``with_ring("cluster", bandwidth=1e11)``.
@@ -120,11 +118,15 @@ class Machine:
         """All rings as one partition sees them, the scale-up domain first."""
         system, chip = partition.system, partition.accelerator
         domain = Ring(
-            "scale-up", system.scale_up_size, chip.scale_up_bandwidth, self.scale_up_latency,
+            "scale-up",
+            system.scale_up_size,
+            chip.scale_up_bandwidth,
+            self.scale_up_latency,
             reduces=system.scale_up_reduces,
-        )  # fmt: skip
+        )
         outer = (
-            replace(r, bandwidth=min(r.bandwidth, system.nic_bandwidth / r.oversubscription)) for r in self.rings
+            replace(r, bandwidth=min(r.bandwidth, system.nic_bandwidth / r.oversubscription))
+            for r in self.rings
         )
         return (domain, *outer)
 
@@ -138,9 +140,7 @@ class Machine:
             total += own[ring.name].bandwidth * share * inside / 2
         return total
 
-    def slice(
-        self, accelerators: int, partition: int | None = None, domain_used: int | None = None
-    ) -> Slice:
+    def slice(self, accelerators: int, partition: int | None = None, domain_used: int | None = None) -> Slice:
         """Take a job's slice of identical domains of one partition.
 
         Parameters

@@ -10,7 +10,7 @@ Numeric = Any
 
 
 def ranks_inside(ring_size: Numeric, group_size: Numeric, stride: Numeric) -> Numeric:
-    """How many neighbouring ranks of a group meet in one instance of a ring, whichever group it is.
+    r"""How many neighbouring ranks of a group meet in one instance of a ring, whichever group it is.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def ranks_inside(ring_size: Numeric, group_size: Numeric, stride: Numeric) -> Nu
     Notes
     -----
     Where the stride divides the ring, an instance holds :math:`k = R/s` ranks of each stride class, and
-    groups of :math:`g` ranks cut it into aligned pieces of :math:`\\gcd(k, g)`: a group of 64 on rings of
+    groups of :math:`g` ranks cut it into aligned pieces of :math:`\gcd(k, g)`: a group of 64 on rings of
     72 meets in pieces of 8. A stride that does not divide the ring leaves at least ``R // s`` ranks only
     where groups happen to align, so the common divisor is taken of what surely fits.
 

@@ -37,7 +37,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "hpn7": Preset(
         (Level("segment", 1024, 1.0, 0.0), Level("pod", 15360, 1.0, 0.0), Level("core", 0, 15.0, 0.0)),
-        "Alibaba HPN 7.0: segments of 1,024 GPUs, pods of 15, core 15:1 (Qian et al., SIGCOMM 2024; 15:1 to verify)",
+        "Alibaba HPN 7.0: segments of 1,024 GPUs, pods of 15, core 15:1 "
+        "(Qian et al., SIGCOMM 2024; 15:1 to verify)",
     ),
 }
 
@@ -66,7 +67,9 @@ def preset_rings(
         If there is no such preset.
     """
     if name not in PRESETS:
-        raise InputError(f"unknown network preset {name!r}{did_you_mean(name, PRESETS)} (known: {', '.join(PRESETS)})")
+        raise InputError(
+            f"unknown network preset {name!r}{did_you_mean(name, PRESETS)} (known: {', '.join(PRESETS)})"
+        )
     rings = []
     levels = [level for level in PRESETS[name].levels if level.size < accelerators]
     for level in levels:

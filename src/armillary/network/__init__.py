@@ -1,4 +1,4 @@
-"""The network room: time of collectives in closed form on nested rings. May import units, catalog, machine."""
+"""The network room: collectives in closed form on nested rings. May import units, catalog, machine."""
 
 from armillary.network.collectives import (
     all_gather,

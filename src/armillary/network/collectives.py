@@ -19,7 +19,7 @@ Numeric = Any
 
 
 def ring_all_reduce(size: Numeric, ranks: Numeric, bandwidth: Numeric, latency: Numeric) -> Numeric:
-    """Time of a ring all-reduce.
+    r"""Time of a ring all-reduce.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def ring_all_reduce(size: Numeric, ranks: Numeric, bandwidth: Numeric, latency: 
 
     Notes
     -----
-    :math:`2(p-1)\\,(\\alpha + n/(p\\beta))` -- reduce-scatter then all-gather [1]_.
+    :math:`2(p-1)\,(\alpha + n/(p\beta))` -- reduce-scatter then all-gather [1]_.
 
     References
     ----------
@@ -55,7 +55,7 @@ def ring_all_reduce(size: Numeric, ranks: Numeric, bandwidth: Numeric, latency: 
 
 
 def ring_all_gather(size: Numeric, ranks: Numeric, bandwidth: Numeric, latency: Numeric) -> Numeric:
-    """Time of a ring all-gather, :math:`(p-1)(\\alpha + n/(p\\beta))`.
+    r"""Time of a ring all-gather, :math:`(p-1)(\alpha + n/(p\beta))`.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def ring_reduce_scatter(size: Numeric, ranks: Numeric, bandwidth: Numeric, laten
 
 
 def tree_all_reduce(size: Numeric, ranks: Numeric, bandwidth: Numeric, latency: Numeric) -> Numeric:
-    """Time of a pipelined double binary tree all-reduce, :math:`2\\lceil\\log_2 p\\rceil\\alpha + 2n/\\beta`.
+    r"""Time of a pipelined double binary tree all-reduce, :math:`2\lceil\log_2 p\rceil\alpha + 2n/\beta`.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def tree_all_reduce(size: Numeric, ranks: Numeric, bandwidth: Numeric, latency: 
 
 
 def send(size: Numeric, bandwidth: Numeric, latency: Numeric) -> Numeric:
-    """Time of one message, :math:`\\alpha + n/\\beta`.
+    r"""Time of one message, :math:`\alpha + n/\beta`.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def send(size: Numeric, bandwidth: Numeric, latency: Numeric) -> Numeric:
 def all_gather(
     size: Numeric, ranks: Sequence[Numeric], bandwidth: Sequence[Numeric], latency: Sequence[Numeric]
 ) -> Numeric:
-    """Time of an all-gather on nested rings.
+    r"""Time of an all-gather on nested rings.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def all_gather(
     Notes
     -----
     A ring laid along the hierarchy moves :math:`n (p_l - 1) / (p_l P_{l-1})` bytes per rank over ring
-    :math:`l`, with :math:`P_l = \\prod_{j \\le l} p_j`, because the :math:`P_{l-1}` ranks inside share the
+    :math:`l`, with :math:`P_l = \prod_{j \le l} p_j`, because the :math:`P_{l-1}` ranks inside share the
     crossing. The rings work at the same time (pipelined), so that the slowest one decides; their hops add.
 
     Examples
@@ -159,7 +159,7 @@ def all_reduce(
     latency: Sequence[Numeric],
     reduces: bool = False,
 ) -> Numeric:
-    """Time of an all-reduce on nested rings: the faster of ring and tree.
+    r"""Time of an all-reduce on nested rings: the faster of ring and tree.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def all_reduce(
     Notes
     -----
     Ring: `reduce_scatter` then `all_gather`. Tree: the same bytes inside the innermost ring and
-    :math:`2 \\log_2` of the outer hops, which wins when latency decides.
+    :math:`2 \log_2` of the outer hops, which wins when latency decides.
     """
     inner, outer = ranks[0], ranks[1:]
     ring = 2 * all_gather(size, ranks, bandwidth, latency)
@@ -246,9 +246,9 @@ def all_to_all(
 
 
 def distinct_groups(groups: Numeric, copies: Numeric) -> Numeric:
-    """Expected number of distinct groups that `copies` independent, uniform picks fall into.
+    r"""Expected number of distinct groups that `copies` independent, uniform picks fall into.
 
-    :math:`g\\,(1 - (1 - 1/g)^k)`, the classical occupancy expectation.
+    :math:`g\,(1 - (1 - 1/g)^k)`, the classical occupancy expectation.
 
     Examples
     --------

@@ -29,9 +29,17 @@ from armillary.scenario.yaml_source import Path, Problem, Source, as_mapping, re
 
 MOST_BYTES = 1_000_000
 PARTS = (
-    ScenarioSpec, ClusterSpec, PartitionSpec, NetworkSpec, RingSpec, ModelSpec, TrainingSpec, ContractSpec,
-    OptionSpec, FactSpec,
-)  # fmt: skip
+    ScenarioSpec,
+    ClusterSpec,
+    PartitionSpec,
+    NetworkSpec,
+    RingSpec,
+    ModelSpec,
+    TrainingSpec,
+    ContractSpec,
+    OptionSpec,
+    FactSpec,
+)
 
 
 def builtin_names() -> list[str]:
@@ -64,7 +72,9 @@ def read(where: str, catalog: Catalog) -> Scenario:
     except UnicodeDecodeError as error:
         raise ScenarioError(f"{where}: error: is not UTF-8 text (byte {error.start})") from None
     except (OSError, ValueError) as error:
-        raise ScenarioError(f"{where}: error: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise ScenarioError(
+            f"{where}: error: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     if len(raw) > MOST_BYTES:
         raise ScenarioError(f"{where}: error: is larger than {MOST_BYTES:,} bytes")
     return parse(text, where, catalog, path.parent)
@@ -82,7 +92,9 @@ def parse(text: str, name: str, catalog: Catalog, folder: FilePath) -> Scenario:
     if source.problems:
         raise ScenarioError(source.render(source.problems))
     if not isinstance(source.data, dict):
-        raise ScenarioError(f"{name}:1:1: error: a scenario is a mapping of fields, got {type(source.data).__name__}")
+        raise ScenarioError(
+            f"{name}:1:1: error: a scenario is a mapping of fields, got {type(source.data).__name__}"
+        )
     try:
         spec = ScenarioSpec.model_validate(source.data)
     except ValidationError as error:
@@ -95,13 +107,18 @@ def parse(text: str, name: str, catalog: Catalog, folder: FilePath) -> Scenario:
 
 def _problems(error: ValidationError, source: Source) -> list[Problem]:
     found = []
-    for item in error.errors(include_url=False):
+    every = error.errors(include_url=False)
+    for item in every:
         path = _path(item["loc"], source)
         message, hint = item["msg"].removeprefix("Value error, "), ""
         match item["type"]:
             case "missing":
                 path, message = (*path, str(item["loc"][-1])), "is missing"
-                path = path if path[-1] != path[-2:-1] else path
+            case "too_short" if any(
+                len(e["loc"]) > len(item["loc"]) and e["loc"][: len(item["loc"])] == item["loc"]
+                for e in every
+            ):
+                continue  # its items have problems of their own
             case "extra_forbidden":
                 known = _fields_beside(source, path)
                 message = f"unknown field{did_you_mean(str(path[-1]), known)}"
@@ -153,7 +170,9 @@ def as_understood(scenario: Scenario) -> str:
     lines = []
     for cluster in scenario.clusters.values():
         m = cluster.machine
-        lines.append(f"# cluster {cluster.name}: {m.accelerators:,} accelerators in {m.domains:,} scale-up domains")
+        lines.append(
+            f"# cluster {cluster.name}: {m.accelerators:,} accelerators in {m.domains:,} scale-up domains"
+        )
         if cluster.price is not None:
             lines.append(f"#   {cluster.price * 3600:.4g} USD per accelerator-hour ({cluster.price_source})")
     for w in scenario.workloads.values():

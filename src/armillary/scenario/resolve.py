@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -51,10 +52,16 @@ class Resolver:
         self.overbooked(workloads, known_clusters)
         contracts = {name: self.contract(name, c) for name, c in s.contracts.items()}
         return Scenario(
-            s.name, s.about, known_clusters, {k: m for k, m in models.items() if m is not None}, workloads,
-            contracts, tuple(StatedFact(f.about, f.says, f.source) for f in s.facts), s.questions,
+            s.name,
+            s.about,
+            known_clusters,
+            {k: m for k, m in models.items() if m is not None},
+            workloads,
+            contracts,
+            tuple(StatedFact(f.about, f.says, f.source) for f in s.facts),
+            s.questions,
             s.model_dump(mode="json", by_alias=True),
-        )  # fmt: skip
+        )
 
     def cluster(self, name: str, spec: ClusterSpec) -> Cluster | None:
         """A cluster with its machine."""
@@ -62,7 +69,7 @@ class Resolver:
         partitions = []
         for i, p in enumerate(spec.partitions):
             where = (*place, "partitions", i, "system")
-            system: System | None = self.attempt(where, lambda p=p: self.catalog.system(p.system))
+            system: System | None = self.attempt(where, partial(self.catalog.system, p.system))
             if system is None:
                 continue
             chip: Accelerator = self.catalog.accelerator(system.accelerator)
@@ -71,10 +78,19 @@ class Resolver:
             return None
         names = [p.system.name for p in partitions]
         if len(set(names)) < len(names):
-            self.problems.append(Problem((*place, "partitions"), "the same system stands in two partitions", "add their counts up"))
+            self.problems.append(
+                Problem(
+                    (*place, "partitions"), "the same system stands in two partitions", "add their counts up"
+                )
+            )
         total = sum(p.accelerators for p in partitions)
         if total > MOST_ACCELERATORS:
-            self.problems.append(Problem((*place, "partitions"), f"{total:,} accelerators are more than sensible ({MOST_ACCELERATORS:,})"))
+            self.problems.append(
+                Problem(
+                    (*place, "partitions"),
+                    f"{total:,} accelerators are more than sensible ({MOST_ACCELERATORS:,})",
+                )
+            )
             return None
         rings = self.rings(place, spec, partitions, total)
         price, source = spec.price, "stated in the scenario"
@@ -85,13 +101,17 @@ class Resolver:
         machine = Machine(name, tuple(partitions), rings)
         return Cluster(name, spec.provider, machine, price, source if price is not None else "", spec.pue)
 
-    def rings(self, place: Path, spec: ClusterSpec, partitions: list[Partition], total: int) -> tuple[Ring, ...]:
+    def rings(
+        self, place: Path, spec: ClusterSpec, partitions: list[Partition], total: int
+    ) -> tuple[Ring, ...]:
         """Rings above the scale-up domain."""
         network = spec.network
         nic = max(p.system.nic_bandwidth for p in partitions)
         latency = max(p.system.nic_latency for p in partitions)
         if network.rings and network.preset:
-            self.problems.append(Problem((*place, "network"), "has both a preset and rings", "keep one of them"))
+            self.problems.append(
+                Problem((*place, "network"), "has both a preset and rings", "keep one of them")
+            )
         if not network.rings:
             return preset_rings(network.preset or "flat", total, nic, latency, network.oversubscription)
         rings = []
@@ -100,9 +120,20 @@ class Resolver:
             where = (*place, "network", "rings", i)
             size = r.size or total
             if size < inside:
-                self.problems.append(Problem((*where, "size"), f"{size:,} accelerators are fewer than the {inside:,} of the ring inside it"))
+                self.problems.append(
+                    Problem(
+                        (*where, "size"),
+                        f"{size:,} accelerators are fewer than the {inside:,} of the ring inside it",
+                    )
+                )
             if i == len(network.rings) - 1 and size < total:
-                self.problems.append(Problem((*where, "size"), f"the outermost ring holds {size:,} of {total:,} accelerators", "leave size out to hold all"))
+                self.problems.append(
+                    Problem(
+                        (*where, "size"),
+                        f"the outermost ring holds {size:,} of {total:,} accelerators",
+                        "leave size out to hold all",
+                    )
+                )
             ratio = r.oversubscription * (network.oversubscription if i == len(network.rings) - 1 else 1.0)
             rings.append(Ring(r.name, size, (r.bandwidth or nic) / ratio, r.latency or latency, ratio))
             inside = size
@@ -118,11 +149,19 @@ class Resolver:
             return found
         changes = dict(spec.model_extra or {})
         if (spec.like is None) == (spec.config is None):
-            self.problems.append(Problem(place, "needs either like: or config:", "like: a catalog name, or config: a path of a config.json"))
+            self.problems.append(
+                Problem(
+                    place,
+                    "needs either like: or config:",
+                    "like: a catalog name, or config: a path of a config.json",
+                )
+            )
             return None
         if spec.config is not None:
             if changes:
-                self.problems.append(Problem(place, f"config: takes no other fields, got {', '.join(changes)}"))
+                self.problems.append(
+                    Problem(place, f"config: takes no other fields, got {', '.join(changes)}")
+                )
             path = self.folder / spec.config
             built: Transformer | None = self.attempt((*place, "config"), lambda: from_hugging_face(path))
             return built
@@ -134,21 +173,32 @@ class Resolver:
         return changed
 
     def workload(
-        self, name: str, spec: TrainingSpec, clusters: dict[str, Cluster], stated: dict[str, Any],
+        self,
+        name: str,
+        spec: TrainingSpec,
+        clusters: dict[str, Cluster],
+        stated: dict[str, Any],
         models: dict[str, Transformer | None],
-    ) -> TrainingWorkload | None:  # fmt: skip
+    ) -> TrainingWorkload | None:
         """A training run with its slice."""
         place: Path = ("workloads", name)
         if spec.cluster not in stated:
-            self.problems.append(Problem((*place, "cluster"), f"no cluster {spec.cluster!r}{did_you_mean(spec.cluster, stated)}", f"clusters are {', '.join(stated)}"))
+            self.problems.append(
+                Problem(
+                    (*place, "cluster"),
+                    f"no cluster {spec.cluster!r}{did_you_mean(spec.cluster, stated)}",
+                    f"clusters are {', '.join(stated)}",
+                )
+            )
             return None
         if spec.model in models:
             model = models[spec.model]
         else:
             model = self.attempt(
-                (*place, "model"), lambda: transformer(self.catalog.model(spec.model)),
+                (*place, "model"),
+                lambda: transformer(self.catalog.model(spec.model)),
                 f"or one of this file's models: {', '.join(models)}" if models else "",
-            )  # fmt: skip
+            )
         cluster = clusters.get(spec.cluster)
         if model is None or cluster is None:
             return None
@@ -160,31 +210,63 @@ class Resolver:
             sequences = -batch / spec.sequence
             if sequences != int(sequences) or sequences < 1:
                 near = max(round(sequences), 1)
-                self.problems.append(Problem((*place, "global_batch"), f"{-batch:,.0f} tokens are not a whole number of sequences of {spec.sequence:,}", f"nearest: {near * spec.sequence} token, that is {near} sequences"))
+                self.problems.append(
+                    Problem(
+                        (*place, "global_batch"),
+                        f"{-batch:,.0f} tokens are not a whole number of sequences of {spec.sequence:,}",
+                        f"nearest: {near * spec.sequence} token, that is {near} sequences",
+                    )
+                )
                 return None
             batch = sequences
         recipe = RECIPES[spec.precision]
         if not part.accelerator.peak.get(recipe.gemm):
-            self.problems.append(Problem((*place, "precision"), f"{part.accelerator.name} has no {recipe.gemm} arithmetic", f"it has {', '.join(part.accelerator.peak)}"))
+            self.problems.append(
+                Problem(
+                    (*place, "precision"),
+                    f"{part.accelerator.name} has no {recipe.gemm} arithmetic",
+                    f"it has {', '.join(part.accelerator.peak)}",
+                )
+            )
             return None
         if spec.tokens < batch * spec.sequence:
-            self.problems.append(Problem((*place, "tokens"), f"{spec.tokens:g} tokens are fewer than one step of {batch * spec.sequence:g}"))
+            self.problems.append(
+                Problem(
+                    (*place, "tokens"),
+                    f"{spec.tokens:g} tokens are fewer than one step of {batch * spec.sequence:g}",
+                )
+            )
         fixed = self.constraints((*place, "constraints"), spec.constraints)
         return TrainingWorkload(
-            name, model, spec.model, spec.cluster, part, spec.tokens, int(batch), spec.sequence,
-            spec.precision, fixed, spec.deadline,
-        )  # fmt: skip
+            name,
+            model,
+            spec.model,
+            spec.cluster,
+            part,
+            spec.tokens,
+            int(batch),
+            spec.sequence,
+            spec.precision,
+            fixed,
+            spec.deadline,
+        )
 
     def slice(self, place: Path, spec: TrainingSpec, machine: Machine) -> Slice | None:
         """Accelerators of one partition, whole scale-up domains."""
         systems = [p.system.name for p in machine.partitions]
         index = 0
         if spec.system is not None:
-            system = self.attempt((*place, "system"), lambda: self.catalog.system(spec.system))
+            system = self.attempt((*place, "system"), partial(self.catalog.system, spec.system))
             if system is None:
                 return None
             if system.name not in systems:
-                self.problems.append(Problem((*place, "system"), f"{spec.cluster} has no {system.name}", f"it has {', '.join(systems)}"))
+                self.problems.append(
+                    Problem(
+                        (*place, "system"),
+                        f"{spec.cluster} has no {system.name}",
+                        f"it has {', '.join(systems)}",
+                    )
+                )
                 return None
             index = systems.index(system.name)
         partition = machine.partitions[index]
@@ -196,12 +278,20 @@ class Resolver:
             count = spec.accelerators
             if count % size and count > size:
                 near = max(round(count / size), 1) * size
-                self.problems.append(Problem((*place, "accelerators"), f"{count:,} do not divide into scale-up domains of {size}", f"nearest: {near:,}"))
+                self.problems.append(
+                    Problem(
+                        (*place, "accelerators"),
+                        f"{count:,} do not divide into scale-up domains of {size}",
+                        f"nearest: {near:,}",
+                    )
+                )
                 return None
         else:
             count = int((spec.share or 0) * partition.domains + 1e-9) * size
             if count == 0:
-                self.problems.append(Problem((*place, "share"), f"is less than one scale-up domain of {partition.system.name}"))
+                self.problems.append(
+                    Problem((*place, "share"), f"is less than one scale-up domain of {partition.system.name}")
+                )
                 return None
         found: Slice | None = self.attempt(
             (*place, "accelerators" if spec.accelerators is not None else "share"),
@@ -216,7 +306,13 @@ class Resolver:
             values = value if isinstance(value, list) else [value]
             known = [*Options._fields, "zero"]
             if name not in known or name == "sharding":
-                self.problems.append(Problem((*place, name), f"cannot constrain {name!r}{did_you_mean(name, known)}", f"known: {', '.join(k for k in known if k != 'sharding')}"))
+                self.problems.append(
+                    Problem(
+                        (*place, name),
+                        f"cannot constrain {name!r}{did_you_mean(name, known)}",
+                        f"known: {', '.join(k for k in known if k != 'sharding')}",
+                    )
+                )
                 continue
             read = [self.choice((*place, name), name, v) for v in values]
             if not read or None in read:
@@ -233,7 +329,9 @@ class Resolver:
         """One allowed value."""
         if name in NAMED:
             if value not in NAMED[name]:
-                self.problems.append(Problem(place, f"must be one of {', '.join(NAMED[name])}, got {value!r}"))
+                self.problems.append(
+                    Problem(place, f"must be one of {', '.join(NAMED[name])}, got {value!r}")
+                )
                 return None
             return NAMED[name].index(value)
         if name.startswith("offload"):
@@ -243,7 +341,9 @@ class Resolver:
             return float(value)
         low, high = {"zero": (0, 3), "overlap_ep": (0, 1)}.get(name, (1, 1_000_000))
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.problems.append(Problem(place, f"must be a whole number from {low} to {high:,}, got {value!r}"))
+            self.problems.append(
+                Problem(place, f"must be a whole number from {low} to {high:,}, got {value!r}")
+            )
             return None
         return value
 
@@ -251,25 +351,50 @@ class Resolver:
         """Say where workloads that run at the same time are given more than there is."""
         for name, cluster in clusters.items():
             for p in cluster.machine.partitions:
-                users = [w for w in workloads.values() if w.cluster == name and w.slice.system.name == p.system.name]
+                users = [
+                    w
+                    for w in workloads.values()
+                    if w.cluster == name and w.slice.system.name == p.system.name
+                ]
                 placed = sum(w.slice.accelerators for w in users)
                 if placed > p.accelerators:
                     self.problems.append(
-                        Problem(("workloads", users[-1].name), f"{placed:,} accelerators are placed on {p.system.name} of {name}, {p.accelerators:,} are deployed", f"workloads there: {', '.join(w.name for w in users)}")
+                        Problem(
+                            ("workloads", users[-1].name),
+                            f"{placed:,} accelerators are placed on {p.system.name} of {name}, "
+                            f"{p.accelerators:,} are deployed",
+                            f"workloads there: {', '.join(w.name for w in users)}",
+                        )
                     )
 
     def contract(self, name: str, spec: ContractSpec) -> Contract:
         """A contract."""
         option = spec.option
         if option is not None and option.start < spec.start:
-            self.problems.append(Problem(("contracts", name, "option", "from"), f"{option.start} is before the contract's start {spec.start}"))
+            self.problems.append(
+                Problem(
+                    ("contracts", name, "option", "from"),
+                    f"{option.start} is before the contract's start {spec.start}",
+                )
+            )
         providers = sorted({c.provider for c in self.spec.clusters.values()})
         if spec.provider not in providers:
-            self.problems.append(Problem(("contracts", name, "provider"), f"no cluster is of provider {spec.provider!r}{did_you_mean(spec.provider, providers)}", f"providers here: {', '.join(providers)}"))
+            self.problems.append(
+                Problem(
+                    ("contracts", name, "provider"),
+                    f"no cluster is of provider {spec.provider!r}{did_you_mean(spec.provider, providers)}",
+                    f"providers here: {', '.join(providers)}",
+                )
+            )
         return Contract(
-            name, spec.provider, spec.total, spec.term, spec.start,
-            option.start if option else "", option.about if option else "",
-        )  # fmt: skip
+            name,
+            spec.provider,
+            spec.total,
+            spec.term,
+            spec.start,
+            option.start if option else "",
+            option.about if option else "",
+        )
 
 
 def resolve(spec: ScenarioSpec, catalog: Catalog, folder: FilePath) -> tuple[Scenario | None, list[Problem]]:

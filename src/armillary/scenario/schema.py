@@ -1,43 +1,47 @@
-"""The schema of a scenario file: every field with its unit, bounds and meaning. Imports pydantic and units."""
+"""The schema of a scenario file: every field with unit, bounds and meaning. Imports pydantic and units."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from armillary.errors import UnitError
-from armillary.units import DIMENSIONS, parse
+from armillary.units import parse
 
 
-def quantity(dimension: str, example: str, low: float, high: float) -> Any:
-    """Type of a quantity: text with a unit outside, a float in SI inside, bounded."""
+def _reader(dimension: str, low: float, high: float) -> BeforeValidator:
+    """Read text with a unit as a float in SI, within bounds."""
 
-    def read(value: object) -> float:
+    def read(value: Any) -> float:
         try:
-            number = parse(value, dimension)  # type: ignore[arg-type]
+            number = parse(value, dimension)
         except UnitError as error:
             raise ValueError(str(error)) from None
         if not low <= number <= high:
             raise ValueError(f"{value!r} is outside what is sensible, {low:g} to {high:g} {dimension}")
         return number
 
-    return Annotated[
-        float,
-        BeforeValidator(read),
-        WithJsonSchema({"type": "string", "examples": [example], "description": f"A quantity in {dimension}"}),
-    ]
+    return BeforeValidator(read)
 
 
-assert {"s", "byte/s", "USD", "USD/s", "token", "1"} <= set(DIMENSIONS)
-Seconds = quantity("s", "6 us", 1e-9, 1e10)
-Duration = quantity("s", "7 yr", 1.0, 1e11)
-Bandwidth = quantity("byte/s", "400 Gbit/s", 1e3, 1e14)
-Money = quantity("USD", "38e9 USD", 0.0, 1e14)
-PriceRate = quantity("USD/s", "3.1 USD/h", 0.0, 1e3)
-Tokens = quantity("token", "15e12 token", 1.0, 1e18)
-Share = quantity("1", "60%", 1e-9, 1.0)
+def _written(unit: str) -> PlainSerializer:
+    """Write a float in SI with its unit, so that what is printed can be read again."""
+    return PlainSerializer(lambda value: None if value is None else f"{value!r} {unit}")
+
+
+def _text(example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "examples": [example]})
+
+
+Seconds = Annotated[float, _reader("s", 1e-9, 1e10), _written("s"), _text("6 us")]
+Duration = Annotated[float, _reader("s", 1.0, 1e11), _written("s"), _text("7 yr")]
+Bandwidth = Annotated[float, _reader("byte/s", 1e3, 1e14), _written("B/s"), _text("400 Gbit/s")]
+Money = Annotated[float, _reader("USD", 0.0, 1e14), _written("USD"), _text("38e9 USD")]
+PriceRate = Annotated[float, _reader("USD/s", 0.0, 1e3), _written("USD/s"), _text("3.1 USD/h")]
+Tokens = Annotated[float, _reader("token", 1.0, 1e18), _written("token"), _text("15e12 token")]
+Share = Annotated[float, _reader("1", 1e-9, 1.0), _text("60%")]
 
 _MONTH = re.compile(r"\A(20\d\d)-(0[1-9]|1[0-2])(-\d\d)?\Z")
 
@@ -51,14 +55,14 @@ def _month(value: object) -> str:
 Month = Annotated[str, BeforeValidator(_month), WithJsonSchema({"type": "string", "examples": ["2026-09"]})]
 
 
-def _batch(value: object) -> float | int:
+def _batch(value: Any) -> float | int:
     """Sequences as a whole number (kept positive), or tokens as text (kept negative until resolved)."""
     if isinstance(value, int) and not isinstance(value, bool):
         if not 1 <= value <= 10**9:
             raise ValueError(f"must be 1 to 1e9 sequences, or tokens such as '64 Mtoken', got {value}")
         return value
     try:
-        tokens = parse(value, "token")  # type: ignore[arg-type]
+        tokens = parse(value, "token")
     except UnitError as error:
         raise ValueError(f"{error}; a whole number counts sequences, '64 Mtoken' tokens") from None
     if not 1 <= tokens <= 1e12:
@@ -66,7 +70,16 @@ def _batch(value: object) -> float | int:
     return -tokens
 
 
-Batch = Annotated[float, BeforeValidator(_batch), WithJsonSchema({"type": ["string", "integer"]})]
+def _batch_text(value: float) -> str | int:
+    return int(value) if value > 0 else f"{-value!r} token"
+
+
+Batch = Annotated[
+    float,
+    BeforeValidator(_batch),
+    PlainSerializer(_batch_text),
+    WithJsonSchema({"type": ["string", "integer"]}),
+]
 Count = Annotated[int, Field(ge=1, le=10_000_000, strict=True)]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 
@@ -98,7 +111,9 @@ class RingSpec(Part):
 class NetworkSpec(Part):
     """The rings above the UltraServer: a preset, or written out."""
 
-    preset: Literal["flat", "ec2-ultracluster", "meta-24k", "hpn7"] | None = Field(None, description="Published shape, see docs/machine.md")
+    preset: Literal["flat", "ec2-ultracluster", "meta-24k", "hpn7"] | None = Field(
+        None, description="Published shape, see docs/machine.md"
+    )
     oversubscription: float = Field(1.0, ge=1, le=1000, description="Of the outermost ring")
     rings: tuple[RingSpec, ...] = Field((), max_length=8, description="Inner to outer, instead of a preset")
 
@@ -107,7 +122,9 @@ class ClusterSpec(Part):
     """Accelerators on one network."""
 
     provider: Name = Field(description="Who runs it, e.g. aws")
-    partitions: tuple[PartitionSpec, ...] = Field(min_length=1, max_length=100, description="What stands in it")
+    partitions: tuple[PartitionSpec, ...] = Field(
+        min_length=1, max_length=100, description="What stands in it"
+    )
     network: NetworkSpec = Field(NetworkSpec(), description="The rings above the scale-up domain")
     price: PriceRate | None = Field(None, description="Of an accelerator; default the catalog's offer")
     pue: float = Field(1.15, ge=1, le=3, description="Meter over IT power; default AWS's fleet (2024)")
@@ -132,8 +149,12 @@ class TrainingSpec(Part):
     share: Share | None = Field(None, description="Or a share of the partition")
     tokens: Tokens = Field(description="To train on")
     global_batch: Batch = Field(description="Sequences per step, or tokens with their unit")
-    sequence: Annotated[int, Field(ge=128, le=2**24, strict=True)] = Field(8192, description="Tokens a sequence")
-    precision: Literal["bf16", "fp8", "fp8-current", "fp8-block", "fp8-mx", "nvfp4"] = Field("bf16", description="Training recipe")
+    sequence: Annotated[int, Field(ge=128, le=2**24, strict=True)] = Field(
+        8192, description="Tokens a sequence"
+    )
+    precision: Literal["bf16", "fp8", "fp8-current", "fp8-block", "fp8-mx", "nvfp4"] = Field(
+        "bf16", description="Training recipe"
+    )
     constraints: dict[str, Any] = Field({}, description="Hard constraints of the search, e.g. tp: 8")
     deadline: Duration | None = Field(None, description="Longest acceptable duration")
 
@@ -169,8 +190,12 @@ class ScenarioSpec(Part):
     name: Name = Field(description="Name of the scenario")
     about: str = Field("", max_length=10_000, description="What it describes")
     clusters: dict[Name, ClusterSpec] = Field(min_length=1, description="Clusters by name")
-    models: dict[Name, Name | ModelSpec] = Field({}, description="Models by name: a catalog name, or like/config")
+    models: dict[Name, Name | ModelSpec] = Field(
+        {}, description="Models by name: a catalog name, or like/config"
+    )
     workloads: dict[Name, TrainingSpec] = Field({}, description="What runs, by name")
     contracts: dict[Name, ContractSpec] = Field({}, description="Contracts by name")
     facts: tuple[FactSpec, ...] = Field((), description="Sources and assumptions of the figures above")
-    questions: tuple[Literal["fleet", "training"], ...] = Field(("fleet", "training"), description="What to answer")
+    questions: tuple[Literal["fleet", "training"], ...] = Field(
+        ("fleet", "training"), description="What to answer"
+    )

@@ -1,4 +1,4 @@
-"""`Calibration`: what chips and software sustain of their datasheets, fitted or measured. Reads one data file.
+"""`Calibration`: what chips and software sustain of their datasheets. Reads one data file.
 
 Values live in ``calibration.toml`` beside this file, each with its kind and source. A chip without
 an entry takes its family's, and says so.
@@ -167,7 +167,8 @@ def calibration(accelerator: Accelerator, framework: str = "megatron") -> Calibr
         known = ", ".join(k for k in table["software"] if k != "common")
         raise InputError(f"unknown framework {framework!r} (known: {known})")
     software |= _values(table["software"][framework])
-    chips, assumed = table["chips"], ()
+    chips = table["chips"]
+    assumed: tuple[str, ...] = ()
     entry = chips.get(accelerator.name)
     values = _values(chips["common"])
     if entry is None:

@@ -161,7 +161,7 @@ def expert_parallel(
     layout: Layout,
     links: Links,
 ) -> Numeric:
-    """Time of one dispatch (or one combine) of tokens to experts, the gather over expert-tensor ranks included.
+    """Time of one dispatch (or combine) of tokens to experts, with the gather over expert-tensor ranks.
 
     Parameters
     ----------

@@ -82,12 +82,23 @@ class LayerTimes(NamedTuple):
 
     def scaled(self, factor: Numeric) -> LayerTimes:
         """Everything times `factor`."""
-        return LayerTimes(*(part.scaled(factor) for part in self[:4]), self.kernels * factor)
+        return LayerTimes(
+            self.forward.scaled(factor),
+            self.input_gradient.scaled(factor),
+            self.weight_gradient.scaled(factor),
+            self.selective.scaled(factor),
+            self.kernels * factor,
+        )
 
     def plus(self, other: LayerTimes) -> LayerTimes:
         """Part by part sum."""
-        parts = (a.plus(b) for a, b in zip(self[:4], other[:4], strict=True))
-        return LayerTimes(*parts, self.kernels + other.kernels)
+        return LayerTimes(
+            self.forward.plus(other.forward),
+            self.input_gradient.plus(other.input_gradient),
+            self.weight_gradient.plus(other.weight_gradient),
+            self.selective.plus(other.selective),
+            self.kernels + other.kernels,
+        )
 
 
 NO_LAYER = LayerTimes(NOTHING, NOTHING, NOTHING, NOTHING, 0.0)

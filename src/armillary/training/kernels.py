@@ -92,7 +92,8 @@ def causal_keys(sequence: Numeric, window: Numeric) -> Numeric:
     >>> float(causal_keys(8192, 0)), float(causal_keys(8192, 128))
     (4096.0, 127.0)
     """
-    width = np.where((np.asarray(window) > 0) & (np.asarray(window) < sequence), window, sequence)
+    narrow = (np.asarray(window) > 0) & (np.asarray(window) < sequence)
+    width: Numeric = np.where(narrow, window, sequence)
     return width - width * width / (2.0 * sequence)
 
 

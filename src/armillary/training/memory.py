@@ -18,7 +18,7 @@ Numeric = Any
 
 WEIGHT_BYTES = 2.0
 OPTIMIZER_BYTES = 12.0
-"""Adam in mixed precision: FP32 master weights and two FP32 moments (Rajbhandari et al. 2020, section 3.1)."""
+"""Adam in mixed precision: FP32 weights and two FP32 moments (Rajbhandari et al. 2020, section 3.1). [byte]"""
 
 
 class Memory(NamedTuple):
@@ -120,9 +120,7 @@ def stage_memory(
 
     def sharded(level: int, width: float) -> Numeric:
         split = zero >= level
-        return width * (
-            dense / np.where(split, layout.shard, 1) + experts / np.where(split, expert_shard, 1)
-        )
+        return width * (dense / np.where(split, layout.shard, 1) + experts / np.where(split, expert_shard, 1))
 
     stored = np.where(zero >= 3, 0.0, (WEIGHT_BYTES + weight_copy) * (dense + experts))
     gathered = np.where(zero >= 3, (WEIGHT_BYTES + weight_copy) * 2 * weights.layer, 0.0)

@@ -33,7 +33,9 @@ RECIPES: dict[str, Recipe] = {
     for r in (
         Recipe("bf16", "bf16", 2.0, 2.0, 0.0, 0.0, "BF16 GEMMs, FP32 accumulation"),
         Recipe("fp8", "fp8", 1.0, 1.0, 4.0, 2.0, "FP8 with delayed per-tensor scaling"),
-        Recipe("fp8-current", "fp8", 1.0, 1.0, 6.0, 2.0, "FP8 with current per-tensor scaling: one more read"),
+        Recipe(
+            "fp8-current", "fp8", 1.0, 1.0, 6.0, 2.0, "FP8 with current per-tensor scaling: one more read"
+        ),
         Recipe("fp8-block", "fp8", 1.0, 1.0, 4.25, 2.0, "FP8 with 1x128 and 128x128 blocks (DeepSeek-V3)"),
         Recipe("fp8-mx", "fp8", 1.03, 1.03, 4.06, 2.06, "MXFP8: blocks of 32 with E8M0 scales"),
         Recipe("nvfp4", "fp4", 0.56, 0.56, 5.1, 1.12, "NVFP4: blocks of 16, random Hadamard transform"),

@@ -20,7 +20,7 @@ def bubble(
     input_gradient: Numeric,
     weight_gradient: Numeric,
 ) -> Numeric:
-    """Idle time of a stage in one step.
+    r"""Idle time of a stage in one step.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def bubble(
     -----
     * 1F1B: :math:`(p-1)(F+B+W)/v` [1]_
     * zero-bubble H1: :math:`(p-1)(F+B-W)` where B is the input gradient alone [2]_, at most 1F1B's
-    * DualPipe: :math:`(p/2-1)(F\\&B + B - 3W)` where B is the whole backward pass and F&B, forward and
+    * DualPipe: :math:`(p/2-1)(F\&B + B - 3W)` where B is the whole backward pass and F&B, forward and
       backward of two micro-batches run together, takes no longer than their sum [3]_
 
     References

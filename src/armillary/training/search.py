@@ -34,7 +34,8 @@ class Search:
 
     fastest : by step time. roomiest : by memory headroom among layouts at most `ROOMY_SLOWDOWN` slower.
     front : Pareto-optimal in step time and memory, fastest first.
-    evaluated : layouts timed; too_large : of those, out of memory; invalid : degrees that cannot run, by reason.
+    evaluated : layouts timed; too_large : of those, out of memory.
+    invalid : combinations of degrees that cannot run, by reason.
     nearest : of the layouts out of memory, the one that lacks least; None where something fits.
     """
 
@@ -66,19 +67,21 @@ class Search:
             n, batch = self.space.machine.accelerators, int(self.space.job.global_batch)
             if self.space.num_rows == 0 and not self.space.divides_somehow():
                 return (
-                    f"no layout is valid: {n:,} accelerators and a batch of {batch:,} sequences do not divide\n"
-                    f"  hint: take a number of accelerators with fewer odd factors, e.g. a power of two times the "
-                    f"scale-up domain, or a batch that is a multiple of {_odd_part(n)}"
+                    f"no layout is valid: {n:,} accelerators and {batch:,} sequences do not divide\n"
+                    "  hint: take accelerators with fewer odd factors, e.g. a power of two times the scale-up "
+                    f"domain, or a batch that is a multiple of {_odd_part(n)}"
                 )
             if self.space.num_rows:
-                return f"no layout is valid: a batch of {batch:,} sequences divides by no number of data-parallel ranks"
+                return f"no layout is valid: {batch:,} sequences divide by no number of data-parallel ranks"
             reasons = sorted(self.invalid.items(), key=lambda item: -item[1])[:3]
-            return "no layout is valid: " + "; ".join(f"{why} ({count:,} combinations)" for why, count in reasons)
+            return "no layout is valid: " + "; ".join(
+                f"{why} ({count:,} combinations)" for why, count in reasons
+            )
         memory, capacity = self.nearest.estimate.memory, self.nearest.estimate.capacity
         parts = {name: float(np.asarray(value)) for name, value in memory._asdict().items()}
         largest = max(parts, key=lambda name: parts[name])
         return (
-            f"no layout fits in {capacity / 1e9:.0f} GB of memory: all {self.too_large:,} valid ones need more\n"
+            f"no layout fits in {capacity / 1e9:.0f} GB: all {self.too_large:,} valid ones need more\n"
             f"  nearest: {self.nearest.layout.describe()} needs {sum(parts.values()) / 1e9:.0f} GB, "
             f"of which {parts[largest] / 1e9:.0f} GB {largest}"
         )
@@ -119,7 +122,12 @@ def search(
     """
     answer = _search(job, machine, calibration, fixed, top, progress)
     asked = any(name in OFFLOADS for name in fixed or {})
-    if answer.fastest or answer.nearest is None or asked or machine.accelerator.host_bandwidth < COHERENT_BANDWIDTH:
+    if (
+        answer.fastest
+        or answer.nearest is None
+        or asked
+        or machine.accelerator.host_bandwidth < COHERENT_BANDWIDTH
+    ):
         return answer
     return _search(job, machine, calibration, {**(fixed or {}), **OFFLOADS}, top, progress)
 

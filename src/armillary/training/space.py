@@ -47,7 +47,14 @@ class Options(NamedTuple):
     offload_optimizer: Sequence[float]
 
 
-SHARDINGS: tuple[tuple[int, str], ...] = ((0, "all"), (1, "all"), (1, "domain"), (2, "all"), (3, "all"), (3, "domain"))
+SHARDINGS: tuple[tuple[int, str], ...] = (
+    (0, "all"),
+    (1, "all"),
+    (1, "domain"),
+    (2, "all"),
+    (3, "all"),
+    (3, "domain"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +81,12 @@ class Space:
         """Length of the trailing axes: micro-batch, recompute, sharding, the two offloads."""
         o = self.options
         return (
-            len(o.micro_batch), len(o.recompute), len(o.sharding),
-            len(o.offload_activations), len(o.offload_optimizer),
-        )  # fmt: skip
+            len(o.micro_batch),
+            len(o.recompute),
+            len(o.sharding),
+            len(o.offload_activations),
+            len(o.offload_optimizer),
+        )
 
     @property
     def size(self) -> int:
@@ -84,7 +94,7 @@ class Space:
         return self.num_rows * int(np.prod(self.mesh_shape))
 
     def divides_somehow(self) -> bool:
-        """True where some degrees multiply to the accelerators with a data-parallel part that divides the batch."""
+        """True where some degrees leave a number of data-parallel ranks that divides the batch."""
         n, batch, o = self.machine.accelerators, int(self.job.global_batch), self.options
         ranks = {t * c * p for t in o.tp for c in o.cp for p in o.pp if n % (t * c * p) == 0}
         return any(batch % (n // r) == 0 for r in ranks)
@@ -145,7 +155,7 @@ def _powers(most: int) -> list[int]:
 
 
 def _split_widths(model: Transformer) -> tuple[int, int]:
-    """Heads that tensor parallelism divides, and experts that expert parallelism divides (greatest common divisors)."""
+    """Heads and experts that tensor and expert parallelism divide: greatest common divisors over layers."""
     heads, experts = 0, 0
     for layer in model.kinds():
         match layer.mixer:
@@ -162,11 +172,14 @@ def _split_widths(model: Transformer) -> tuple[int, int]:
     return heads, experts
 
 
-OFFLOADS: Mapping[str, Sequence[float]] = {"offload_activations": [0.0, 0.5, 1.0], "offload_optimizer": [0.0, 1.0]}
+OFFLOADS: Mapping[str, Sequence[float]] = {
+    "offload_activations": [0.0, 0.5, 1.0],
+    "offload_optimizer": [0.0, 1.0],
+}
 """What `search` tries where nothing fits without offload, on a coherent host link."""
 
 COHERENT_BANDWIDTH = 200e9
-"""Host links faster than this are coherent ones (NVLink-C2C of GB200 and GB300), worth offloading over. [byte/s]"""
+"""Faster host links are coherent ones (NVLink-C2C of GB200 and GB300), worth offloading over. [byte/s]"""
 
 
 def options(job: Job, machine: Slice, fixed: Mapping[str, Sequence[Any]] | None = None) -> Options:
@@ -197,7 +210,7 @@ def options(job: Job, machine: Slice, fixed: Mapping[str, Sequence[Any]] | None 
         order=[0, 1],
         cp_exchange=[0, 1, 2],
         overlap_ep=[0, 1] if experts else [0],
-        micro_batch=_powers(min(16, job.global_batch)),
+        micro_batch=_powers(min(16, int(job.global_batch))),
         recompute=[0, 1, 2],
         sharding=SHARDINGS,
         offload_activations=[0.0],
@@ -206,7 +219,8 @@ def options(job: Job, machine: Slice, fixed: Mapping[str, Sequence[Any]] | None 
     for name, values in (fixed or {}).items():
         if name not in Options._fields:
             raise InputError(
-                f"cannot fix {name!r}{did_you_mean(name, Options._fields)} (known: {', '.join(Options._fields)})"
+                f"cannot fix {name!r}{did_you_mean(name, Options._fields)} "
+                f"(known: {', '.join(Options._fields)})"
             )
         chosen = chosen._replace(**{name: list(values)})
     return chosen
@@ -248,13 +262,19 @@ def space(job: Job, machine: Slice, fixed: Mapping[str, Sequence[Any]] | None = 
         ("experts are not divisible by ep", np.asarray(experts % ep != 0) if experts else ep > 1),
         ("expert tensor parallelism wider than tp", etp > np.maximum(tp, 1)),
         ("ep x etp does not divide tp x cp x dp", (tp * cp * dp) % (ep * etp) != 0),
-        ("expert groups would cross pipeline stages in this order", (r["order"] == 1) & ((ep * etp) > tp * cp)),
+        (
+            "expert groups would cross pipeline stages in this order",
+            (r["order"] == 1) & ((ep * etp) > tp * cp),
+        ),
         ("order makes no difference without a pipeline", (r["order"] == 1) & (pp == 1)),
         ("exchange kind makes no difference without cp", (r["cp_exchange"] > 0) & (cp == 1)),
-        ("Ulysses needs heads divisible by tp cp", (r["cp_exchange"] == 2) & (heads % (tp * cp) != 0 if heads else cp > 1)),
+        (
+            "Ulysses needs heads divisible by tp cp",
+            (r["cp_exchange"] == 2) & (heads % (tp * cp) != 0 if heads else cp > 1),
+        ),
         ("nothing to overlap without expert parallelism", (r["overlap_ep"] == 1) & (ep == 1)),
         ("batch is not divisible by dp", (dp < 1) | (job.global_batch % np.maximum(dp, 1) != 0)),
-    ]  # fmt: skip
+    ]
     alive = np.ones(shape, dtype=bool)
     invalid: dict[str, int] = {}
     for reason, wrong in reasons:
@@ -265,7 +285,8 @@ def space(job: Job, machine: Slice, fixed: Mapping[str, Sequence[Any]] | None = 
             alive &= ~hit
     index = np.nonzero(alive)
     rows = {
-        name: np.asarray(getattr(o, name), dtype=np.int64)[index[axis]] for axis, name in enumerate(ROW_FIELDS)
+        name: np.asarray(getattr(o, name), dtype=np.int64)[index[axis]]
+        for axis, name in enumerate(ROW_FIELDS)
     }
     rows["dp"] = n // (rows["tp"] * rows["cp"] * rows["pp"])
     return Space(job, machine, o, rows, invalid)

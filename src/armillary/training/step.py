@@ -208,7 +208,12 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
             )
             routing = software.routing_graphs if software.graphs else software.routing
         return LayerCost(
-            compute, tensor, tensor + np.where(np.asarray(layout.sp) > 0, regather, 0.0), context, expert, routing
+            compute,
+            tensor,
+            tensor + np.where(np.asarray(layout.sp) > 0, regather, 0.0),
+            context,
+            expert,
+            routing,
         )
 
     tables = _tables(model)
@@ -228,17 +233,19 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
     tail = _weighted(kinds, spread.last).plus(last)
     whole = _weighted(kinds, list(tables.counts)).plus(last).plus(first)
     mean = whole.scaled(1 / np.asarray(layout.pp, dtype=float))
-    slowest = np.where(
-        np.asarray(layout.pp) > 1, np.maximum(middle.total, tail.total), mean.total
-    )
+    slowest = np.where(np.asarray(layout.pp) > 1, np.maximum(middle.total, tail.total), mean.total)
 
     transfer = comm.pipeline_transfer(local, model.hidden, layout, links)
     hops = 2 * transfer * layout.vpp
     hidden_hops = np.where((np.asarray(layout.overlap_pp) > 0) & (np.asarray(layout.vpp) > 1), 0.0, 1.0)
     bubble = schedules.bubble(
-        layout.schedule, layout.pp, layout.vpp,
-        middle.forward + 2 * transfer, middle.input_gradient, middle.weight_gradient,
-    )  # fmt: skip
+        layout.schedule,
+        layout.pp,
+        layout.vpp,
+        middle.forward + 2 * transfer,
+        middle.input_gradient,
+        middle.weight_gradient,
+    )
 
     weights_first, weights_last, per_layer = _stage_weights(model, tables, spread, layout)
     exchange, exchange_busy = _data_parallel(
@@ -246,7 +253,9 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
     )
     updated = _optimizer_weights(weights_first, weights_last, layout)
     optimizer = updated * 38.0 / kernels.memory_bandwidth * (1.0 - layout.offload_optimizer)
-    offload = _offload(job, chip.host_bandwidth, updated, per_layer, spread.layers, mean, micro_batches, layout)
+    offload = _offload(
+        job, chip.host_bandwidth, updated, per_layer, spread.layers, mean, micro_batches, layout
+    )
 
     n = micro_batches
     parts = StepTime(
@@ -279,9 +288,16 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
     memory = _memory(job, tables, spread, weights_first, weights_last, per_layer, local, n, layout, software)
     flops = training_flops(model, job.sequence) * job.tokens_per_step
     return Estimate(
-        parts, busy, memory, n, float(flops), job.tokens_per_step, layout.accelerators,
-        chip.memory_capacity, chip.peak["bf16"],
-    )  # fmt: skip
+        parts,
+        busy,
+        memory,
+        n,
+        float(flops),
+        job.tokens_per_step,
+        layout.accelerators,
+        chip.memory_capacity,
+        chip.peak["bf16"],
+    )
 
 
 class Passes(NamedTuple):
@@ -424,7 +440,9 @@ def _optimizer_weights(first: Weights, last: Weights, layout: Layout) -> Numeric
     zero = np.asarray(layout.zero) >= 1
     split = np.where(zero, layout.shard, 1)
     experts = np.where(zero, _expert_shard(layout), 1)
-    return np.maximum(first.dense / split + first.experts / experts, last.dense / split + last.experts / experts)
+    return np.maximum(
+        first.dense / split + first.experts / experts, last.dense / split + last.experts / experts
+    )
 
 
 def _data_parallel(
@@ -442,12 +460,8 @@ def _data_parallel(
     experts = np.maximum(first.experts, last.experts)
     shard = _expert_shard(layout)
     expert_group = comm.Group(shard, g.expert_data.stride)
-    expert_replicas = comm.Group(
-        np.maximum(g.expert_data.size / shard, 1), g.expert_data.stride * shard
-    )
-    a = comm.gradient_exchange(
-        dense, software.gradient_bytes, 2.0, layout.zero, g.shard, g.replicas, links
-    )
+    expert_replicas = comm.Group(np.maximum(g.expert_data.size / shard, 1), g.expert_data.stride * shard)
+    a = comm.gradient_exchange(dense, software.gradient_bytes, 2.0, layout.zero, g.shard, g.replicas, links)
     b = comm.gradient_exchange(
         experts, software.gradient_bytes, 2.0, layout.zero, expert_group, expert_replicas, links
     )
@@ -459,7 +473,9 @@ def _data_parallel(
     backward_gather = np.where((zero >= 3) & (np.asarray(layout.pp) == 1), gather, 0.0)
     room = software.data_overlap * layout.overlap_dp
     backward = mean.input_gradient + mean.weight_gradient
-    layers = 16.0  # buckets: the last one to be reduced and the first to be gathered have nothing to hide under
+    layers = (
+        16.0  # buckets: the last one to be reduced and the first to be gathered have nothing to hide under
+    )
     tail = (reduce + gather) / layers * (np.asarray(layout.overlap_dp) > 0)
     exposed = (
         np.maximum(reduce + backward_gather - room * backward, 0.0)
@@ -484,10 +500,12 @@ def _offload(
     optimizer = updated * ((2.0 + 4.0) / host_bandwidth + host_adam) * layout.offload_optimizer
     del per_layer
     tokens = layout.micro_batch * job.sequence / layout.cp
-    saved = sum(
-        n * 2.0 * saved_activations(kind, job.model.hidden).total
-        for kind, n in job.model.kinds().items()
-    ) / job.model.num_layers
+    saved = (
+        sum(
+            n * 2.0 * saved_activations(kind, job.model.hidden).total for kind, n in job.model.kinds().items()
+        )
+        / job.model.num_layers
+    )
     moved = saved * tokens / layout.tp * layers * layout.offload_activations
     hidden = 0.9 * mean.forward
     activations = 2 * np.maximum(moved / host_bandwidth - hidden, 0.0) * micro_batches
@@ -513,13 +531,21 @@ def _memory(
 
     def of(weights: Weights, layers: list[Numeric], head: Numeric, held: Numeric) -> Memory:
         return stage_memory(
-            weights, saved, layers, head, tokens, held, layout, _expert_shard(layout),
-            job.recipe.saved_bytes, job.recipe.weight_copy, software.gradient_bytes,
-            software.memory_fixed, software.memory_allowance,
-        )  # fmt: skip
+            weights,
+            saved,
+            layers,
+            head,
+            tokens,
+            held,
+            layout,
+            _expert_shard(layout),
+            job.recipe.saved_bytes,
+            job.recipe.weight_copy,
+            software.gradient_bytes,
+            software.memory_fixed,
+            software.memory_allowance,
+        )
 
-    start = of(
-        first, spread.middle, np.where(single, vocab, 0.0), held_on_first_stage(layout, micro_batches)
-    )
+    start = of(first, spread.middle, np.where(single, vocab, 0.0), held_on_first_stage(layout, micro_batches))
     end = of(last, spread.last, vocab, held_on_last_stage(layout, micro_batches))
     return fuller(start, end)

@@ -1,4 +1,4 @@
-"""The twin room: knows the order of the questions and answers a scenario. May import every room above but no screen."""
+"""The twin room: answers a scenario; alone in knowing the order of questions. May import the rooms above."""
 
 from armillary.twin.plan import Price, TrainingPlan, plan_training, uses_of
 from armillary.twin.report import Report, run

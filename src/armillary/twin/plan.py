@@ -57,7 +57,9 @@ class TrainingPlan:
         return tuple(out)
 
     def _merge(self, pick: Callable[[Search], tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
-        return tuple(sorted((c for s in self.searches for c in pick(s)), key=lambda c: float(c.estimate.time.total)))
+        return tuple(
+            sorted((c for s in self.searches for c in pick(s)), key=lambda c: float(c.estimate.time.total))
+        )
 
     @property
     def best(self) -> Candidate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from armillary.catalog import Catalog
 from armillary.errors import InfeasibleError
@@ -157,9 +158,14 @@ def _tensions(scenario: Scenario) -> tuple[Tension, ...]:
         price = Price(priced.price, priced.price_source)
         out.append(
             Tension(
-                contract.name, contract.total, per_year, price, per_year / YEAR / price.per_accelerator,
-                fleet, per_year / YEAR / fleet,
-            )  # fmt: skip
+                contract.name,
+                contract.total,
+                per_year,
+                price,
+                per_year / YEAR / price.per_accelerator,
+                fleet,
+                per_year / YEAR / fleet,
+            )
         )
     return tuple(out)
 
@@ -186,17 +192,18 @@ def _workload(
     step = float(best.estimate.time.total)
     shares = {name: float(value) / step for name, value in best.estimate.time._asdict().items()}
     bounds = sorted(((k, v) for k, v in shares.items() if k != "gemm" and v > 0.005), key=lambda b: -b[1])
-    curves = []
     partition: Partition = machine.partitions[index]
+    asked = (job, machine, partition, granted)
     fixed = workload.constraints
-    for curve in (
-        lambda: by_ring_bandwidth(job, machine, partition, granted, "scale-up", fixed),
-        lambda: by_ring_bandwidth(job, machine, partition, granted, machine.rings[-1].name, fixed),
-        lambda: by_oversubscription(job, machine, partition, granted, fixed),
-        lambda: by_domain(job, machine, partition, granted, fixed),
-        lambda: by_scale(job, machine, partition, granted, fixed),
+    curves: list[Curve] = []
+    for vary in (
+        partial(by_ring_bandwidth, *asked, "scale-up", fixed),
+        partial(by_ring_bandwidth, *asked, machine.rings[-1].name, fixed),
+        partial(by_oversubscription, *asked, fixed),
+        partial(by_domain, *asked, fixed),
+        partial(by_scale, *asked, fixed),
     ):
-        curves.append(curve())
+        curves.append(vary())
         tick()
     return WorkloadAnswer(workload, cluster, plan, "", count, tuple(bounds), tuple(curves))
 

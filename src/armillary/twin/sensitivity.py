@@ -76,9 +76,13 @@ def _point(
     # Every granted accelerator counts, spares of the domain too.
     used = float(e.accelerators) / accelerators
     return Point(
-        x, label, float(e.time.total), float(e.mfu) * used, float(e.tokens_per_accelerator) * used,
+        x,
+        label,
+        float(e.time.total),
+        float(e.mfu) * used,
+        float(e.tokens_per_accelerator) * used,
         best.layout.describe(),
-    )  # fmt: skip
+    )
 
 
 def _narrowed(fixed: Mapping[str, Sequence[Any]] | None) -> dict[str, Sequence[Any]]:
@@ -86,9 +90,13 @@ def _narrowed(fixed: Mapping[str, Sequence[Any]] | None) -> dict[str, Sequence[A
 
 
 def by_domain(
-    job: Job, machine: Machine, partition: Partition, accelerators: int,
-    fixed: Mapping[str, Sequence[Any]] | None = None, sizes: Iterable[int] = DOMAINS,
-) -> Curve:  # fmt: skip
+    job: Job,
+    machine: Machine,
+    partition: Partition,
+    accelerators: int,
+    fixed: Mapping[str, Sequence[Any]] | None = None,
+    sizes: Iterable[int] = DOMAINS,
+) -> Curve:
     """Vary how many accelerators share the scale-up network, all else equal."""
     points = []
     for size in sizes:
@@ -96,15 +104,22 @@ def by_domain(
         system = replace(partition.system, scale_up_size=size)
         part = replace(partition, system=system, domains=domains)
         points.append(
-            _point(size, str(size), job, replace(machine, partitions=(part,)), domains * size, _narrowed(fixed))
+            _point(
+                size, str(size), job, replace(machine, partitions=(part,)), domains * size, _narrowed(fixed)
+            )
         )
     return Curve("domain", "scale-up domain size [accelerators]", tuple(points))
 
 
 def by_ring_bandwidth(
-    job: Job, machine: Machine, partition: Partition, accelerators: int, ring: str,
-    fixed: Mapping[str, Sequence[Any]] | None = None, factors: Iterable[float] = BANDWIDTHS,
-) -> Curve:  # fmt: skip
+    job: Job,
+    machine: Machine,
+    partition: Partition,
+    accelerators: int,
+    ring: str,
+    fixed: Mapping[str, Sequence[Any]] | None = None,
+    factors: Iterable[float] = BANDWIDTHS,
+) -> Curve:
     """Scale the bandwidth of one ring: ``scale-up``, or the name of an outer one."""
     points = []
     for factor in factors:
@@ -123,9 +138,13 @@ def by_ring_bandwidth(
 
 
 def by_oversubscription(
-    job: Job, machine: Machine, partition: Partition, accelerators: int,
-    fixed: Mapping[str, Sequence[Any]] | None = None, ratios: Iterable[float] = OVERSUBSCRIPTIONS,
-) -> Curve:  # fmt: skip
+    job: Job,
+    machine: Machine,
+    partition: Partition,
+    accelerators: int,
+    fixed: Mapping[str, Sequence[Any]] | None = None,
+    ratios: Iterable[float] = OVERSUBSCRIPTIONS,
+) -> Curve:
     """Vary the oversubscription of the outermost ring that the job crosses."""
     nic = partition.system.nic_bandwidth
     points = []
@@ -138,9 +157,13 @@ def by_oversubscription(
 
 
 def by_scale(
-    job: Job, machine: Machine, partition: Partition, accelerators: int,
-    fixed: Mapping[str, Sequence[Any]] | None = None, scales: Iterable[int] = SCALES,
-) -> Curve:  # fmt: skip
+    job: Job,
+    machine: Machine,
+    partition: Partition,
+    accelerators: int,
+    fixed: Mapping[str, Sequence[Any]] | None = None,
+    scales: Iterable[int] = SCALES,
+) -> Curve:
     """Vary the number of accelerators; the batch grows with them, so that each has the same work."""
     size = partition.system.scale_up_size
     points = []
@@ -150,21 +173,34 @@ def by_scale(
         batch = max(round(job.global_batch * whole / accelerators), 1)
         batch = 1 << max(batch.bit_length() - 1, 0)
         grownup = grown(machine, partition, whole)
-        points.append(_point(whole, f"{whole:,}", job._replace(global_batch=batch), grownup, whole, _narrowed(fixed)))
+        points.append(
+            _point(whole, f"{whole:,}", job._replace(global_batch=batch), grownup, whole, _narrowed(fixed))
+        )
     return Curve("scale", "accelerators, same batch for each", tuple(points))
 
 
 def by_sequence(
-    job: Job, machine: Machine, partition: Partition, accelerators: int,
-    fixed: Mapping[str, Sequence[Any]] | None = None, sequences: Iterable[int] = (4096, 8192, 16384, 32768, 65536, 131072),
-) -> Curve:  # fmt: skip
+    job: Job,
+    machine: Machine,
+    partition: Partition,
+    accelerators: int,
+    fixed: Mapping[str, Sequence[Any]] | None = None,
+    sequences: Iterable[int] = (4096, 8192, 16384, 32768, 65536, 131072),
+) -> Curve:
     """Vary the sequence length at the same tokens per step."""
     tokens = job.tokens_per_step
     only = replace(machine, partitions=(partition,))
     points = [
-        _point(s, f"{s:,}", job._replace(sequence=s, global_batch=max(round(tokens / s), 1)), only, accelerators, _narrowed(fixed))
+        _point(
+            s,
+            f"{s:,}",
+            job._replace(sequence=s, global_batch=max(round(tokens / s), 1)),
+            only,
+            accelerators,
+            _narrowed(fixed),
+        )
         for s in sequences
-    ]  # fmt: skip
+    ]
     return Curve("sequence", "sequence length [token], same tokens per step", tuple(points))
 
 
@@ -178,9 +214,12 @@ SWEEPS: dict[str, Callable[..., Curve]] = {
 
 
 def by_system(
-    job: Job, accelerators: int, catalog: Catalog, fixed: Mapping[str, Sequence[Any]] | None = None,
+    job: Job,
+    accelerators: int,
+    catalog: Catalog,
+    fixed: Mapping[str, Sequence[Any]] | None = None,
     systems: Iterable[str] = ("p5", "p5en", "p6-b200", "p6-b300", "p6e-gb200", "p6e-gb300"),
-) -> Curve:  # fmt: skip
+) -> Curve:
     """Train the same job on other systems of the catalog, each with as many accelerators or a few less."""
     points = []
     for i, name in enumerate(systems):

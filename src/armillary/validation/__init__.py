@@ -1,4 +1,4 @@
-"""The validation room: scores of the models on measured tables. May import every room above it but twin's screens."""
+"""The validation room: scores of the models on measured tables. May import the rooms above it."""
 
 from armillary.validation.score import Row, Summary, kendall_tau, summarise
 from armillary.validation.training import (

@@ -113,8 +113,19 @@ def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], 
     except ArmillaryError as error:
         kind = "MoE" if (row.get("experts") or "").strip() else "dense"
         return [
-            Row(row["id"], m, published.get(m), None, None, (), str(error), scored and m == target, kind=kind, **labels)
-            for m in (published or {target: None})
+            Row(
+                row["id"],
+                m,
+                published.get(m),
+                None,
+                None,
+                (),
+                str(error),
+                scored and m == target,
+                kind=kind,
+                **labels,
+            )
+            for m in (list(published) or [target])
         ]
     kind = "MoE" if any(getattr(k.feed_forward, "experts", 0) for k in setup.job.model.kinds()) else "dense"
     assumed = (*setup.assumed, *known.assumed)
@@ -126,9 +137,17 @@ def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], 
             ratio = 1 / ratio
         out.append(
             Row(
-                row["id"], metric, measured, predicted, ratio, assumed, "", scored and metric == target,
-                kind=kind, **labels,
-            )  # fmt: skip
+                row["id"],
+                metric,
+                measured,
+                predicted,
+                ratio,
+                assumed,
+                "",
+                scored and metric == target,
+                kind=kind,
+                **labels,
+            )
         )
     return out
 

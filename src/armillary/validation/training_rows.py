@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from armillary.catalog import Catalog
 from armillary.catalog.records import Accelerator, ModelRecord
 from armillary.errors import ArmillaryError, InputError
 from armillary.machine import Ring, Slice
-from armillary.model import Transformer, customise, transformer
+from armillary.model import Architecture, Transformer, customise, transformer
 from armillary.training import Job, Layout, recipe
 
 COLUMNS = ("id", "gpu", "num_gpus", "model", "seq_len", "global_batch", "tp", "pp")
@@ -26,8 +27,17 @@ CLUSTER_LATENCY = 8e-6
 SCALE_UP_LATENCY = 2e-6
 """NVLink hop with the kernel's synchronisation (NCCL tuning constants, shared by all chips). [s]"""
 
-NIC_GBIT = {"a100": 200, "h100": 400, "h200": 400, "h800": 400, "b200": 400, "b300": 800, "gb200": 400,
-            "gb300": 800, "mi3": 400}  # fmt: skip
+NIC_GBIT = {
+    "a100": 200,
+    "h100": 400,
+    "h200": 400,
+    "h800": 400,
+    "b200": 400,
+    "b300": 800,
+    "gb200": 400,
+    "gb300": 800,
+    "mi3": 400,
+}
 """Scale-out per accelerator where the row's `interconnect` does not say [Gbit/s]."""
 
 
@@ -96,10 +106,15 @@ def read(row: Mapping[str, str], catalog: Catalog) -> Setup:
         raise InputError(f"{chip.name} has no {job.recipe.gemm} peak")
     graphs = r.text("cuda_graphs").casefold()
     return Setup(
-        job, machine, layout, framework,
-        graphs=bool(graphs) and graphs not in ("no", "none") or _graphs_by_default(r),
-        dispatcher=_dispatcher(r, chip), record=record, assumed=r.assumed,
-    )  # fmt: skip
+        job,
+        machine,
+        layout,
+        framework,
+        graphs=(bool(graphs) and graphs not in ("no", "none")) or _graphs_by_default(r),
+        dispatcher=_dispatcher(r, chip),
+        record=record,
+        assumed=r.assumed,
+    )
 
 
 def _graphs_by_default(r: _Reader) -> bool:
@@ -132,7 +147,7 @@ def _model(r: _Reader, catalog: Catalog, sequence: int) -> tuple[Transformer, Mo
             record = catalog.model(base)
         except ArmillaryError:
             return _from_columns(r, name), None
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     model = transformer(record)
     layers = r.text("layers")
     if layers and int(float(layers)) != model.num_layers:
@@ -149,7 +164,7 @@ def _from_columns(r: _Reader, name: str) -> Transformer:
     try:
         heads = r.whole("heads")
         hidden = r.whole("hidden")
-        values: dict[str, object] = {
+        values: dict[str, Any] = {
             "layers": r.whole("layers"),
             "hidden": hidden,
             "heads": heads,
@@ -173,10 +188,10 @@ def _from_columns(r: _Reader, name: str) -> Transformer:
             values["gated"] = values["ffn"] != 4 * hidden
             r.assumed.append(f"gated feed-forward={values['gated']} (from its width)")
     except InputError as error:
-        raise InputError(f"model {name!r} is not in the catalog, and its columns do not suffice: {error}") from None
-    from armillary.model import Architecture
-
-    return transformer(Architecture(**values), name)  # type: ignore[arg-type]
+        raise InputError(
+            f"model {name!r} is not in the catalog, and its columns do not suffice: {error}"
+        ) from None
+    return transformer(Architecture(**values), name)
 
 
 def _precision(r: _Reader, framework: str) -> str:
@@ -201,7 +216,9 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
     cp = r.whole("cp", 1)
     ranks = tp * pp * cp
     if accelerators % ranks:
-        raise InputError(f"layout does not multiply out: tp {tp} x pp {pp} x cp {cp} on {accelerators} accelerators")
+        raise InputError(
+            f"layout does not multiply out: tp {tp} x pp {pp} x cp {cp} on {accelerators} accelerators"
+        )
     dp = accelerators // ranks
     stated = r.text("dp")
     if stated and int(float(stated)) not in (dp, dp * cp):
@@ -210,7 +227,9 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
     ep = r.whole("ep", 1) if has_experts else 1
     etp = r.whole("etp", 1) if has_experts else 1
     if (tp * cp * dp) % (ep * etp):
-        raise InputError(f"layout does not multiply out: ep {ep} x etp {etp} in tp x cp x dp = {tp * cp * dp}")
+        raise InputError(
+            f"layout does not multiply out: ep {ep} x etp {etp} in tp x cp x dp = {tp * cp * dp}"
+        )
     zero, shard = _sharding(r, dp * cp, framework)
     overlap = "a2a_overlap=on" in r.text("notes")
     sp = r.text("sp")
@@ -225,17 +244,26 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
         ep = int(np.gcd(experts, accelerators // pp))
         r.assumed.append(f"ep={ep} (DeepEP is named, its degree is not)")
     return Layout(
-        tp=tp, cp=cp, pp=pp, vpp=_chunks(r, pp, model) if pp > 1 else 1, dp=dp, ep=ep, etp=etp,
-        micro_batch=micro_batch, zero=zero, shard=shard, recompute=_recompute(r, framework),
+        tp=tp,
+        cp=cp,
+        pp=pp,
+        vpp=_chunks(r, pp, model) if pp > 1 else 1,
+        dp=dp,
+        ep=ep,
+        etp=etp,
+        micro_batch=micro_batch,
+        zero=zero,
+        shard=shard,
+        recompute=_recompute(r, framework),
         sp=int(float(sp)) if sp else 1,
         overlap_tp=0 if framework == "megatron-2021" else 1,
         overlap_dp=0 if framework == "megatron-2021" else 1,
         overlap_ep=int(overlap),
-    )  # fmt: skip
+    )
 
 
 def _chunks(r: _Reader, pp: int, model: Transformer) -> int:
-    """Model chunks a stage: as printed, else one layer a chunk as the recipes of Megatron and Llama 3 have it."""
+    """Model chunks a stage: as printed, else one layer a chunk as in the recipes of Megatron and Llama 3."""
     if r.text("vpp"):
         return r.whole("vpp")
     interleaves = r.text("source").startswith(("NVIDIA DGX Cloud", "Llama 3", "Megatron-Bridge", "MLPerf"))

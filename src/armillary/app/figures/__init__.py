@@ -1,4 +1,4 @@
-"""Figures as self-contained SVG text: pure functions of data, readable in light and dark, told apart by colour-blind eyes."""
+"""Figures as self-contained SVG text: pure functions of data, for light and dark, for any colour vision."""
 
 from armillary.app.figures.bars import bar_chart, stacked_bar
 from armillary.app.figures.lines import line_chart, scatter

@@ -10,9 +10,12 @@ WIDTH = 860.0
 
 
 def stacked_bar(
-    rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str, title: str, limit: float | None = None,
+    rows: Sequence[tuple[str, Sequence[tuple[str, float]]]],
+    unit: str,
+    title: str,
+    limit: float | None = None,
     limit_label: str = "capacity",
-) -> str:  # fmt: skip
+) -> str:
     """Draw one horizontal bar a row, made of named parts.
 
     Parameters
@@ -31,7 +34,12 @@ def stacked_bar(
     top, pitch, left, right = 52.0, 50.0, 24.0, 90.0
     legend_lines = 1 + int(sum(26 + 7.0 * len(n) for n in names) // (WIDTH - 60))
     height = top + pitch * len(rows) + 34 + 20 * legend_lines + 16
-    canvas = Canvas(WIDTH, height, title, "; ".join(f"{label}: {number(t, unit)}" for (label, _), t in zip(rows, totals, strict=True)))
+    canvas = Canvas(
+        WIDTH,
+        height,
+        title,
+        "; ".join(f"{label}: {number(t, unit)}" for (label, _), t in zip(rows, totals, strict=True)),
+    )
     canvas.text(left, 30, title, "title")
     scale = (WIDTH - left - right) / most
     bottom = top + pitch * len(rows)
@@ -80,8 +88,22 @@ def bar_chart(rows: Sequence[tuple[str, float]], title: str, unit: str = "", per
         y = top + i * pitch
         canvas.text(left - 10, y + 14, label, "small", "end")
         x = min(zero, zero + value * scale)
-        canvas.rect(x, y + 2, abs(value) * scale, 17, PALETTE[0] if value >= 0 else PALETTE[3], f"{label}: {number(value, unit, percent)}", 2)
+        canvas.rect(
+            x,
+            y + 2,
+            abs(value) * scale,
+            17,
+            PALETTE[0] if value >= 0 else PALETTE[3],
+            f"{label}: {number(value, unit, percent)}",
+            2,
+        )
         end = zero + value * scale
-        canvas.text(end + (6 if value >= 0 else -6), y + 15, number(value, unit, percent), "small", "start" if value >= 0 else "end")
+        canvas.text(
+            end + (6 if value >= 0 else -6),
+            y + 15,
+            number(value, unit, percent),
+            "small",
+            "start" if value >= 0 else "end",
+        )
     canvas.line(zero, top - 2, zero, top + pitch * len(rows), "axis")
     return canvas.svg()

@@ -7,9 +7,22 @@ from collections.abc import Sequence
 from html import escape
 
 PALETTE = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#B8A800", "#888888",
-    "#7A5195", "#4C9F70", "#B85C00", "#5B8FF9", "#A0522D", "#708090", "#C71585",
-)  # fmt: skip
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#B8A800",
+    "#888888",
+    "#7A5195",
+    "#4C9F70",
+    "#B85C00",
+    "#5B8FF9",
+    "#A0522D",
+    "#708090",
+    "#C71585",
+)
 """Okabe-Ito first, then others of distinct lightness."""
 
 STYLE = (
@@ -30,7 +43,9 @@ class Canvas:
         self._title, self._description = title, description
         self._elements: list[str] = []
 
-    def text(self, x: float, y: float, words: str, kind: str = "", anchor: str = "start", turn: float = 0) -> None:
+    def text(
+        self, x: float, y: float, words: str, kind: str = "", anchor: str = "start", turn: float = 0
+    ) -> None:
         """Write words; `anchor` is start, middle or end; `turn` in degrees around the point."""
         around = f' transform="rotate({turn:g} {x:.1f} {y:.1f})"' if turn else ""
         cls = f' class="{kind}"' if kind else ""
@@ -45,25 +60,38 @@ class Canvas:
             f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"{dashes}/>'
         )
 
-    def rect(self, x: float, y: float, width: float, height: float, colour: str, tip: str = "", round_: float = 0) -> None:
+    def rect(
+        self, x: float, y: float, width: float, height: float, colour: str, tip: str = "", round_: float = 0
+    ) -> None:
         """Draw a filled rectangle with a tooltip."""
         self._elements.append(
             f'<rect x="{x:.2f}" y="{y:.2f}" width="{max(width, 0):.2f}" height="{max(height, 0):.2f}" '
             f'rx="{round_:g}" fill="{colour}">{_tip(tip)}</rect>'
         )
 
-    def circle(self, x: float, y: float, radius: float, colour: str, tip: str = "", opacity: float = 1, stroke: str = "") -> None:
+    def circle(
+        self,
+        x: float,
+        y: float,
+        radius: float,
+        colour: str,
+        tip: str = "",
+        opacity: float = 1,
+        stroke: str = "",
+    ) -> None:
         """Draw a disc, or a ring where `stroke` is given."""
         paint = f'fill="none" stroke="{stroke}" stroke-width="2"' if stroke else f'fill="{colour}"'
         self._elements.append(
-            f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{radius:.2f}" {paint} opacity="{opacity:g}">{_tip(tip)}</circle>'
+            f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{radius:.2f}" {paint} opacity="{opacity:g}">'
+            f"{_tip(tip)}</circle>"
         )
 
     def path(self, points: Sequence[tuple[float, float]], colour: str) -> None:
         """Draw a polyline."""
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         self._elements.append(
-            f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="2.5" stroke-linejoin="round"/>'
+            f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="2.5" '
+            f'stroke-linejoin="round"/>'
         )
 
     def legend(self, x: float, y: float, names: Sequence[tuple[str, str]], width: float) -> float:

@@ -21,9 +21,17 @@ def _axis(low: float, high: float, log: bool, start: float, end: float) -> Calla
 
 
 def _frame(
-    canvas: Canvas, xs: Sequence[float], ys: Sequence[float], log_x: bool, log_y: bool, x_label: str,
-    y_label: str, percent: bool, y_unit: str, x_at: Sequence[float] | None,
-) -> tuple[Callable[[float], float], Callable[[float], float]]:  # fmt: skip
+    canvas: Canvas,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    log_x: bool,
+    log_y: bool,
+    x_label: str,
+    y_label: str,
+    percent: bool,
+    y_unit: str,
+    x_at: Sequence[float] | None,
+) -> tuple[Callable[[float], float], Callable[[float], float]]:
     low_x, high_x = min(xs), max(xs)
     low_y, high_y = (min(ys) * 0.9, max(ys) * 1.1) if log_y else (min(0.0, min(ys)), max(ys) * 1.08 or 1.0)
     x = _axis(low_x, high_x, log_x, LEFT + 12, WIDTH - RIGHT - 12)
@@ -41,9 +49,15 @@ def _frame(
 
 
 def line_chart(
-    series: Series, x_label: str, y_label: str, title: str, log_x: bool = False, log_y: bool = False,
-    percent: bool = False, y_unit: str = "",
-) -> str:  # fmt: skip
+    series: Series,
+    x_label: str,
+    y_label: str,
+    title: str,
+    log_x: bool = False,
+    log_y: bool = False,
+    percent: bool = False,
+    y_unit: str = "",
+) -> str:
     """Draw lines with a marker at each point; every x that has a point gets a tick if they are few.
 
     Parameters
@@ -57,14 +71,27 @@ def line_chart(
         canvas.text(WIDTH / 2, HEIGHT / 2, "nothing fits", "muted", "middle")
         return canvas.svg()
     xs = sorted({p[0] for p in points})
-    x, y = _frame(canvas, xs, [p[1] for p in points], log_x, log_y, x_label, y_label, percent, y_unit, xs if len(xs) <= 8 else None)
+    x, y = _frame(
+        canvas,
+        xs,
+        [p[1] for p in points],
+        log_x,
+        log_y,
+        x_label,
+        y_label,
+        percent,
+        y_unit,
+        xs if len(xs) <= 8 else None,
+    )
     for i, (name, line) in enumerate(series):
         colour = PALETTE[i % len(PALETTE)]
         ordered = sorted(line)
         canvas.path([(x(a), y(b)) for a, b in ordered], colour)
         for a, b in ordered:
             canvas.circle(x(a), y(b), 4, colour, f"{name}: {number(a)}, {number(b, y_unit, percent)}")
-    canvas.legend(LEFT, HEIGHT - 18, [(n, PALETTE[i % len(PALETTE)]) for i, (n, _) in enumerate(series)], WIDTH - 120)
+    canvas.legend(
+        LEFT, HEIGHT - 18, [(n, PALETTE[i % len(PALETTE)]) for i, (n, _) in enumerate(series)], WIDTH - 120
+    )
     return canvas.svg()
 
 
@@ -84,5 +111,7 @@ def scatter(series: Series, x_label: str, y_label: str, title: str, identity: bo
     for i, (name, line) in enumerate(series):
         for a, b in line:
             canvas.circle(x(a), y(b), 3, PALETTE[i % len(PALETTE)], f"{name}: {number(a)}, {number(b)}", 0.6)
-    canvas.legend(LEFT, HEIGHT - 18, [(n, PALETTE[i % len(PALETTE)]) for i, (n, _) in enumerate(series)], WIDTH - 120)
+    canvas.legend(
+        LEFT, HEIGHT - 18, [(n, PALETTE[i % len(PALETTE)]) for i, (n, _) in enumerate(series)], WIDTH - 120
+    )
     return canvas.svg()

@@ -1,0 +1,44 @@
+"""``armillary check``: is a scenario file right, and what does it mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from armillary.app.options import catalog_option, echo_json, json_option
+
+EXAMPLE = """
+\b
+Examples:
+  armillary check my-scenario.yaml
+  armillary check openai-aws > start.yaml
+  armillary check --schema > scenario.schema.json
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.argument("scenario", required=False)
+@click.option("--schema", is_flag=True, help="Print the JSON schema of scenario files, for editors.")
+@json_option
+@catalog_option
+def command(scenario: str | None, schema: bool, as_json: bool, catalogs: tuple[Path, ...]) -> None:
+    """Check a scenario file and print it as understood, defaults included.
+
+    SCENARIO is a path or the name of a built-in scenario.
+    """
+    from armillary.scenario import as_understood, json_schema, read
+
+    if schema:
+        echo_json(json_schema())
+        return
+    if scenario is None:
+        raise click.UsageError("give a scenario, or --schema")
+    from armillary import catalog as catalog_room
+
+    found = read(scenario, catalog_room.load(*catalogs))
+    if as_json:
+        echo_json(found.as_written)
+    else:
+        click.echo(as_understood(found), nl=False)
+    click.echo(f"{found.name}: no problems found", err=True)
