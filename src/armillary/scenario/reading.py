@@ -7,10 +7,10 @@ from pathlib import Path as FilePath
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from armillary.catalog import Catalog
-from armillary.errors import ScenarioError, did_you_mean
+from armillary.errors import CatalogError, ScenarioError, did_you_mean
 from armillary.scenario.resolve import resolve
 from armillary.scenario.scenario import Scenario
 from armillary.scenario.schema import (
@@ -28,18 +28,21 @@ from armillary.scenario.schema import (
 from armillary.scenario.yaml_source import Path, Problem, Source, as_mapping, read_yaml
 
 MOST_BYTES = 1_000_000
-PARTS = (
-    ScenarioSpec,
-    ClusterSpec,
-    PartitionSpec,
-    NetworkSpec,
-    RingSpec,
-    ModelSpec,
-    TrainingSpec,
-    ContractSpec,
-    OptionSpec,
-    FactSpec,
-)
+INSIDE: dict[str, type[BaseModel]] = {
+    "partitions": PartitionSpec,
+    "network": NetworkSpec,
+    "rings": RingSpec,
+    "option": OptionSpec,
+    "facts": FactSpec,
+}
+"""Parts by the field that holds them."""
+ENTRIES: dict[str, type[BaseModel]] = {
+    "clusters": ClusterSpec,
+    "models": ModelSpec,
+    "workloads": TrainingSpec,
+    "contracts": ContractSpec,
+}
+"""Parts by the table that they are entries of."""
 
 
 def builtin_names() -> list[str]:
@@ -98,7 +101,8 @@ def parse(text: str, name: str, catalog: Catalog, folder: FilePath) -> Scenario:
     try:
         spec = ScenarioSpec.model_validate(source.data)
     except ValidationError as error:
-        raise ScenarioError(source.render(_problems(error, source))) from None
+        problems = _problems(error, source) + _unknown_systems(source, catalog)
+        raise ScenarioError(source.render(problems)) from None
     scenario, problems = resolve(spec, catalog, folder)
     if scenario is None:
         raise ScenarioError(source.render(problems))
@@ -120,7 +124,7 @@ def _problems(error: ValidationError, source: Source) -> list[Problem]:
             ):
                 continue  # its items have problems of their own
             case "extra_forbidden":
-                known = _fields_beside(source, path)
+                known = _fields_at(path[:-1])
                 message = f"unknown field{did_you_mean(str(path[-1]), known)}"
                 hint = f"known: {', '.join(known)}" if known else ""
             case "literal_error":
@@ -130,6 +134,21 @@ def _problems(error: ValidationError, source: Source) -> list[Problem]:
             case _:
                 message = f"{message[0].lower()}{message[1:]}, got {_short(item['input'])}"
         found.append(Problem(path, message, hint))
+    return found
+
+
+def _unknown_systems(source: Source, catalog: Catalog) -> list[Problem]:
+    """Systems that the catalog does not have, looked up even where other fields are wrong."""
+    found = []
+    for name, cluster in as_mapping(as_mapping(source.data).get("clusters")).items():
+        partitions = as_mapping(cluster).get("partitions")
+        for i, part in enumerate(partitions if isinstance(partitions, list) else ()):
+            system = as_mapping(part).get("system")
+            if isinstance(system, str) and system:
+                try:
+                    catalog.system(system)
+                except CatalogError as error:
+                    found.append(Problem(("clusters", name, "partitions", i, "system"), str(error)))
     return found
 
 
@@ -144,20 +163,16 @@ def _path(loc: tuple[int | str, ...], source: Source) -> Path:
     return path
 
 
-def _fields_beside(source: Source, path: Path) -> list[str]:
-    siblings = set(_at(source.data, path[:-1]))
-    best: list[str] = []
-    for part in PARTS:
-        names = [f.alias or name for name, f in part.model_fields.items()]
-        if len(siblings & set(names)) > len(siblings & set(best)) or (not path[:-1] and part is ScenarioSpec):
-            best = names
-    return best
-
-
-def _at(data: Any, path: Path) -> list[str]:
-    for part in path:
-        data = data[part]
-    return list(as_mapping(data))
+def _fields_at(path: Path) -> list[str]:
+    """Names of the fields that the mapping at `path` may have."""
+    named = [p for p in path if isinstance(p, str)]
+    if not named:
+        part: type[BaseModel] = ScenarioSpec
+    elif named[-1] in INSIDE:
+        part = INSIDE[named[-1]]
+    else:
+        part = ENTRIES.get(named[0], ScenarioSpec)
+    return [f.alias or name for name, f in part.model_fields.items()]
 
 
 def _short(value: object) -> str:

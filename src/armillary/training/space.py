@@ -129,7 +129,8 @@ class Space:
         domain = groups(layout).data.ranks(links)[0].astype(int)
         shard = np.where(zero == 0, 1, np.where(inside, domain, data_ranks))
         layout = layout._replace(shard=shard)
-        return layout, self._valid(layout, inside, domain, data_ranks)
+        valid = self._valid(layout, inside, domain, data_ranks)
+        return layout, np.broadcast_to(valid, (valid.shape[0], *self.mesh_shape))
 
     def _valid(
         self, layout: Layout, inside: NDArray[np.bool_], domain: Numeric, data_ranks: Numeric

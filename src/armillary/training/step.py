@@ -426,9 +426,11 @@ def _stage_weights(
 
     head = count.head or count.embedding
     modules = sum(mtp_parameters(model)) * model.mtp_layers if model.mtp_layers else 0
-    both = count.embedding + count.head + modules
+    in_layers = sum(p.total * n for p, n in zip(per_layer, tables.counts, strict=True))
+    rest = count.total - in_layers - count.embedding - count.head  # final norm, positions
+    both = count.embedding + count.head + rest + modules
     first = of(spread.middle, np.where(single, both, count.embedding))
-    last = of(spread.last, np.where(single, both, head + modules))
+    last = of(spread.last, np.where(single, both, head + rest + modules))
     return first, last, per_layer
 
 

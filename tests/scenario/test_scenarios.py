@@ -1,0 +1,65 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from armillary.scenario import as_understood, builtin_names, json_schema, parse, read
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_built_in_scenarios_read_and_print_so_that_they_can_be_read_again(name, shipped):
+    first = read(name, shipped)
+    again = parse(as_understood(first), "again.yaml", shipped, Path())
+    assert again.as_written == first.as_written
+    assert again.clusters == first.clusters
+    assert again.workloads == first.workloads
+
+
+def test_the_deal_carries_the_articles_figures(shipped):
+    deal = read("openai-aws", shipped)
+    contract = deal.contracts["aws-2025"]
+    assert contract.total == 38e9
+    assert contract.term == pytest.approx(7 * 365.25 * 86400)
+    assert contract.option_from == "2027-01"
+    machine = deal.clusters["ultracluster"].machine
+    assert 200_000 < machine.accelerators < 524_288
+    assert all(p.ready <= "2026-12" for p in machine.partitions)
+    assert {p.accelerator.name for p in machine.partitions} == {"gb200", "gb300"}
+    assert len(deal.workloads) == 3
+    assert all(f.source for f in deal.facts)
+
+
+def test_rings_written_out(shipped):
+    text = """
+name: rings
+clusters:
+  c:
+    provider: x
+    partitions: [{system: p5, count: 1000}]
+    network:
+      rings:
+        - {name: rail, size: 512}
+        - {name: spine, oversubscription: 4, latency: 20 us, bandwidth: 400 Gbit/s}
+"""
+    rings = parse(text, "r.yaml", shipped, Path()).clusters["c"].machine.rings
+    assert [(r.name, r.size, r.bandwidth) for r in rings] == [("rail", 512, 50e9), ("spine", 8000, 12.5e9)]
+    assert rings[1].latency == pytest.approx(20e-6)
+
+
+def test_a_config_json_beside_the_scenario(tmp_path, shipped):
+    config = {
+        "model_type": "llama", "num_hidden_layers": 4, "hidden_size": 512, "intermediate_size": 2048,
+        "num_attention_heads": 8, "num_key_value_heads": 8, "vocab_size": 32000,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    text = "name: c\nclusters: {c: {provider: x, partitions: [{system: p5, count: 1}]}}\nmodels: {m: {config: config.json}}\n"
+    (tmp_path / "s.yaml").write_text(text)
+    assert read(str(tmp_path / "s.yaml"), shipped).models["m"].num_layers == 4
+
+
+def test_the_schema_knows_every_field():
+    schema = json_schema()
+    assert schema["additionalProperties"] is False
+    assert {"name", "clusters", "workloads", "contracts"} <= set(schema["properties"])
+    assert yaml.safe_load(json.dumps(schema)) == schema

@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from armillary.model import parameters
+from armillary.training import Layout, calibration, estimate, search, space
+from armillary.training.space import ROW_FIELDS
+
+DENSE = Layout(tp=4, cp=1, pp=4, vpp=1, dp=8, micro_batch=1, zero=1, shard=8)
+
+
+def total(layout, job, part):
+    return float(estimate(job, part, layout, calibration(part.accelerator)).time.total)
+
+
+@pytest.fixture(scope="module")
+def dense(make_slice, make_job):
+    return make_job("llama-3.1-70b", 256), make_slice("p5", 128)
+
+
+@pytest.fixture(scope="module")
+def moe(make_slice, make_job):
+    return make_job("deepseek-v3", 1024), make_slice("p6e-gb200", 256, 64)
+
+
+@pytest.mark.parametrize("which", ["dense", "moe"])
+def test_one_layout_gives_what_the_mesh_gives(which, request):
+    job, part = request.getfixturevalue(which)
+    found = space(job, part)
+    known = calibration(part.accelerator)
+    rng = np.random.default_rng(0)
+    layout, valid = next(iter(found.blocks(found.num_rows)))
+    mesh = estimate(job, part, layout, known)
+    hits = np.argwhere(valid)
+    for index in hits[rng.choice(len(hits), 25, replace=False)]:
+        at = tuple(int(i) for i in index)
+        one = estimate(job, part, layout.at(at, valid.shape), known)
+        for mine, theirs in zip((*one.time, *one.memory), (*mesh.time, *mesh.memory), strict=True):
+            whole = np.broadcast_to(np.asarray(theirs, dtype=float), valid.shape)[at]
+            assert float(mine) == pytest.approx(whole, rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("which", ["dense", "moe"])
+def test_every_valid_layout_multiplies_out(which, request):
+    job, part = request.getfixturevalue(which)
+    rows = space(job, part).rows
+    assert set(ROW_FIELDS) | {"dp"} == set(rows)
+    assert np.all(rows["tp"] * rows["cp"] * rows["pp"] * rows["dp"] == part.accelerators)
+    assert np.all((rows["tp"] * rows["cp"] * rows["dp"]) % (rows["ep"] * rows["etp"]) == 0)
+    assert np.all(job.global_batch % rows["dp"] == 0)
+
+
+def test_parts_are_not_negative_and_sum_up(dense):
+    job, part = dense
+    e = estimate(job, part, DENSE, calibration(part.accelerator))
+    assert all(float(v) >= 0 for v in (*e.time, *e.memory, *e.busy))
+    assert float(e.time.total) == pytest.approx(sum(float(v) for v in e.time))
+    assert float(e.memory.total) == pytest.approx(sum(float(v) for v in e.memory))
+    assert float(e.mfu) == pytest.approx(
+        e.flops / float(e.time.total) / 128 / part.accelerator.peak["bf16"], rel=1e-12
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(["scale-up", "cluster"]), st.floats(1.0, 8.0))
+def test_more_bandwidth_and_less_latency_are_never_slower(dense, ring, factor):
+    job, part = dense
+    before = total(DENSE, job, part)
+    old = next(r for r in part.rings if r.name == ring)
+    faster = part.with_ring(ring, bandwidth=old.bandwidth * factor, latency=old.latency / factor)
+    assert total(DENSE, job, faster) <= before * (1 + 1e-12)
+
+
+def test_the_dense_model_holds_sixteen_bytes_a_parameter_unsharded(make_job, make_slice):
+    job, part = make_job("llama-3.2-1b", 8), make_slice("p5", 8)
+    alone = Layout(dp=8, zero=0, shard=1)
+    m = estimate(job, part, alone, calibration(part.accelerator)).memory
+    count = parameters(job.model).total
+    assert float(m.weights) == pytest.approx(2 * count)
+    assert float(m.gradients + m.optimizer) == pytest.approx(16 * count)
+    sharded = estimate(job, part, alone._replace(zero=1, shard=8), calibration(part.accelerator)).memory
+    assert float(sharded.optimizer) == pytest.approx(12 * count / 8)
+
+
+@pytest.mark.parametrize("recompute", [0, 1])
+def test_recompute_trades_time_for_memory(dense, recompute):
+    job, part = dense
+    less = estimate(job, part, DENSE._replace(recompute=recompute), calibration(part.accelerator))
+    more = estimate(job, part, DENSE._replace(recompute=recompute + 1), calibration(part.accelerator))
+    assert float(more.memory.activations) < float(less.memory.activations)
+    assert float(more.time.total) > float(less.time.total)
+
+
+def test_interleaving_and_zero_bubble_shrink_the_bubble(dense):
+    job, part = dense
+    known = calibration(part.accelerator)
+    bubbles = [
+        float(estimate(job, part, DENSE._replace(**change), known).time.pipeline_bubble)
+        for change in ({}, {"schedule": 1}, {"vpp": 5})
+    ]
+    assert bubbles[0] > bubbles[1] > 0
+    assert bubbles[2] == pytest.approx(bubbles[0] / 5, rel=0.02)
+
+
+def test_oversubscription_hurts_what_crosses_it(make_job, make_slice):
+    job, part = make_job("deepseek-v3", 1024), make_slice("p5", 256)
+    wide = Layout(tp=1, pp=8, dp=32, ep=32, micro_batch=1, zero=1, shard=32)
+    thin = part.with_ring("cluster", bandwidth=part.rings[-1].bandwidth / 7)
+    assert total(wide, job, thin) > 1.5 * total(wide, job, part)
+    inside = wide._replace(ep=8)
+    assert total(inside, job, thin) / total(inside, job, part) < total(wide, job, thin) / total(
+        wide, job, part
+    )
+
+
+def test_search_finds_the_fastest_that_fits_and_keeps_a_front(dense):
+    job, part = dense
+    known = calibration(part.accelerator)
+    fixed = {"cp": [1], "order": [0], "schedule": [0], "micro_batch": [1, 2]}
+    found = search(job, part, known, fixed, top=3)
+    every = []
+    for layout, valid in space(job, part, fixed).blocks(10_000):
+        answer = estimate(job, part, layout, known)
+        step = np.broadcast_to(answer.step, valid.shape)
+        every.append(step[valid])
+    assert float(found.best.estimate.time.total) == pytest.approx(
+        float(np.concatenate(every).min()), rel=1e-12
+    )
+    times = [float(c.estimate.time.total) for c in found.front]
+    rooms = [float(c.estimate.memory.total) for c in found.front]
+    assert times == sorted(times)
+    assert rooms == sorted(rooms, reverse=True)
+    assert found.evaluated == sum(len(e) for e in every)
+
+
+def test_constraints_are_hard(dense):
+    job, part = dense
+    found = search(job, part, calibration(part.accelerator), {"tp": [2], "recompute": [2]})
+    assert {(c.layout.tp, c.layout.recompute) for c in found.fastest} == {(2, 2)}
