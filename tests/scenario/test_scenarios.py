@@ -53,7 +53,11 @@ def test_a_config_json_beside_the_scenario(tmp_path, shipped):
         "num_attention_heads": 8, "num_key_value_heads": 8, "vocab_size": 32000,
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config))
-    text = "name: c\nclusters: {c: {provider: x, partitions: [{system: p5, count: 1}]}}\nmodels: {m: {config: config.json}}\n"
+    text = """
+name: c
+clusters: {c: {provider: x, partitions: [{system: p5, count: 1}]}}
+models: {m: {config: config.json}}
+"""
     (tmp_path / "s.yaml").write_text(text)
     assert read(str(tmp_path / "s.yaml"), shipped).models["m"].num_layers == 4
 

@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 from armillary import __version__
-from armillary.errors import ArmillaryError
+from armillary.errors import ArmillaryError, ScenarioError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("armillary.app.run_command", "Answer a scenario: fleet, training plans, sensitivities, report."),
@@ -64,6 +64,9 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
+    except ScenarioError as error:
+        click.echo(str(error), err=True)  # its lines name their places themselves
+        sys.exit(error.exit_code)
     except ArmillaryError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

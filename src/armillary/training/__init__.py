@@ -1,4 +1,4 @@
-"""The training room: layouts, memory, step time, search. May import units, catalog, machine, model, network."""
+"""The training room: layouts, memory, time, search. May import units, catalog, machine, model, network."""
 
 from armillary.training.calibration import Calibration, calibration
 from armillary.training.layout import Layout

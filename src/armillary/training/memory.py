@@ -18,7 +18,7 @@ Numeric = Any
 
 WEIGHT_BYTES = 2.0
 OPTIMIZER_BYTES = 12.0
-"""Adam in mixed precision: FP32 weights and two FP32 moments (Rajbhandari et al. 2020, section 3.1). [byte]"""
+"""Adam in mixed precision: FP32 weights and two moments (Rajbhandari et al. 2020, section 3.1). [byte]"""
 
 
 class Memory(NamedTuple):

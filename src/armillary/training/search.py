@@ -68,8 +68,8 @@ class Search:
             if self.space.num_rows == 0 and not self.space.divides_somehow():
                 return (
                     f"no layout is valid: {n:,} accelerators and {batch:,} sequences do not divide\n"
-                    "  hint: take accelerators with fewer odd factors, e.g. a power of two times the scale-up "
-                    f"domain, or a batch that is a multiple of {_odd_part(n)}"
+                    "  hint: take accelerators with fewer odd factors, e.g. a power of two times the "
+                    f"scale-up domain, or a batch that is a multiple of {_odd_part(n)}"
                 )
             if self.space.num_rows:
                 return f"no layout is valid: {batch:,} sequences divide by no number of data-parallel ranks"

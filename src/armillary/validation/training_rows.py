@@ -171,7 +171,6 @@ def _from_columns(r: _Reader, name: str) -> Transformer:
             "kv_heads": r.whole("kv_heads", heads),
             "head_dim": r.whole("head_dim", hidden // heads),
             "vocab": r.whole("vocab"),
-            "attention": "gqa",
         }
         if r.text("experts"):
             values |= {
@@ -179,9 +178,9 @@ def _from_columns(r: _Reader, name: str) -> Transformer:
                 "top_k": r.whole("topk"),
                 "moe_ffn": r.whole("moe_ffn"),
                 "shared_ffn": int(r.number("shared_ffn", 0)),
-                "dense_layers": int(r.number("dense_layers", 0)),
+                "first_dense_layers": int(r.number("dense_layers", 0)),
             }
-            if values["dense_layers"]:
+            if values["first_dense_layers"]:
                 values["ffn"] = r.whole("dense_ffn")
         else:
             values["ffn"] = r.whole("ffn")

@@ -1,0 +1,194 @@
+"""The command line as people meet it: answers, JSON, exit codes, help with examples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from armillary.app.cli import COMMANDS, cli, main
+
+RUNS = Path(__file__).parent.parent / "validation" / "runs.csv"
+TRAIN = [
+    "train",
+    "--model",
+    "llama-3.1-8b",
+    "--system",
+    "p5",
+    "--gpus",
+    "64",
+    "--global-batch",
+    "256",
+    "--seq",
+    "4096",
+]
+
+
+def call(*arguments: str, capsys) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as done:
+        main(list(arguments))
+    text = capsys.readouterr()
+    return int(done.value.code or 0), text.out, text.err
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_has_help_with_an_example(name):
+    answer = CliRunner().invoke(cli, [name, "--help"])
+    assert answer.exit_code == 0
+    assert "Example" in answer.output
+    assert f"armillary {name}" in answer.output
+
+
+def test_train_prints_plans_and_bars(capsys):
+    code, out, err = call(*TRAIN, capsys=capsys)
+    assert code == 0
+    for words in (
+        "Best layouts",
+        "MFU",
+        "time to train",
+        "cost",
+        "Where the step goes",
+        "What fills the memory",
+    ):
+        assert words in out
+    assert err == ""
+
+
+def test_train_json_sums_up(capsys):
+    code, out, _ = call(*TRAIN, "--json", "--price", "2 USD/h", capsys=capsys)
+    answer = json.loads(out)
+    best = answer["best"]
+    assert code == 0
+    assert sum(best["time_s"].values()) == pytest.approx(best["step_s"])
+    assert sum(best["memory_byte"].values()) == pytest.approx(best["memory_total_byte"])
+    assert answer["cost_usd"] == pytest.approx(answer["time_to_train_s"] / 3600 * 2 * 64)
+
+
+def test_explain_shows_every_term(capsys):
+    _, out, _ = call(*TRAIN, "--explain", capsys=capsys)
+    for words in ("pipeline bubble", "stragglers", "optimizer", "fragmentation", "total"):
+        assert words in out
+
+
+@pytest.mark.parametrize("kind", ["scale", "domain", "oversubscription", "bandwidth", "sequence", "system"])
+def test_sweeps_draw_a_curve(kind, tmp_path, capsys):
+    figure = tmp_path / "sweep.svg"
+    code, out, _ = call(
+        *TRAIN, "--set", "cp=1", "--sweep", kind, "--svg", str(figure), "--json", capsys=capsys
+    )
+    assert code == 0
+    points = [p for curve in json.loads(out) for p in curve["points"]]
+    assert len(points) >= 5
+    assert any(p["mfu"] for p in points)
+    assert figure.read_text().startswith("<svg")
+
+
+def test_constraints_hold(capsys):
+    _, out, _ = call(*TRAIN, "--set", "tp=4", "--set", "recompute=full", "--json", capsys=capsys)
+    assert {(p["layout"]["tp"], p["layout"]["recompute"]) for p in json.loads(out)["plans"]} == {(4, 2)}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        (["--model", "lama-3.1-8b"], 2, "unknown model 'lama-3.1-8b'; did you mean"),
+        (["--model", "none.json"], 2, "none.json"),
+        (["--system", "p55"], 2, "unknown system 'p55'"),
+        (["--gpus", "0"], 2, "--gpus"),
+        (["--global-batch", "4.1M-tokens"], 2, "nearest are"),
+        (["--global-batch", "many"], 2, "write sequences as"),
+        (["--precision", "fp7"], 2, "--precision"),
+        (["--precision", "nvfp4"], 2, "h100 has no fp4 arithmetic"),
+        (["--tokens", "few"], 2, "--tokens 'few'"),
+        (["--price", "3 EUR/h"], 2, "unknown unit"),
+        (["--set", "tp"], 2, "NAME=VALUE"),
+        (["--set", "tp=x"], 2, "must be a number"),
+        (["--set", "recompute=all"], 2, "must be one of"),
+        (["--set", "tq=1"], 2, "cannot fix 'tq'"),
+        (["--model", "llama-3.1-405b", "--gpus", "8"], 1, "no layout fits in"),
+        (["--gpus", "296"], 1, "fewer odd factors"),
+    ],
+)
+def test_bad_input_and_infeasible_wishes_have_words_and_codes(change, code, says, capsys):
+    arguments = list(TRAIN)
+    for name, value in zip(change[::2], change[1::2], strict=True):
+        if name in arguments:
+            arguments[arguments.index(name) + 1] = value
+        else:
+            arguments += [name, value]
+    got, out, err = call(*arguments, capsys=capsys)
+    assert got == code
+    assert says in err
+    assert "Traceback" not in err + out
+
+
+def test_check_refuses_with_places(tmp_path, capsys):
+    path = tmp_path / "s.yaml"
+    path.write_text("name: x\nclusters: {a: {provider: b, partitions: [{system: p5, count: -1}]}}\n")
+    code, out, err = call("check", str(path), capsys=capsys)
+    assert (code, out) == (2, "")
+    assert f"{path}:2:62: error: clusters.a.partitions[0].count" in err
+    assert not err.startswith("error: ")
+
+
+def test_run_writes_one_self_contained_report(tmp_path, capsys):
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text(
+        "name: tiny\nclusters: {lab: {provider: aws, partitions: [{system: p5, count: 8}]}}\n"
+        "workloads:\n  w: {kind: training, model: llama-3.1-8b, cluster: lab, share: 100%, tokens: 1e11 token,\n"
+        "      global_batch: 256, sequence: 4096, constraints: {cp: 1, schedule: 1f1b}}\n"
+    )
+    code, out, err = call("run", str(scenario), "--out", str(tmp_path / "out"), capsys=capsys)
+    assert code == 0
+    assert "Fleet lab" in out
+    assert "bound by" in out
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert html.count("<svg") >= 5
+    assert "http" not in html.replace("http://www.w3.org/2000/svg", "")
+    assert (
+        json.loads((tmp_path / "out" / "report.json").read_text())["workloads"][0]["plan"]["best"]["mfu"] > 0
+    )
+    assert not list((tmp_path / "out").glob(".*"))
+    assert "report.html" in err
+
+
+def test_run_without_a_feasible_plan_exits_1_with_the_reason(tmp_path, capsys):
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text(
+        "name: tiny\nclusters: {lab: {provider: aws, partitions: [{system: p5, count: 1}]}}\n"
+        "workloads:\n  w: {kind: training, model: llama-3.1-405b, cluster: lab, share: 100%, tokens: 1e11 token,\n"
+        "      global_batch: 256, sequence: 4096}\n"
+    )
+    code, _, err = call("run", str(scenario), capsys=capsys)
+    assert code == 1
+    assert "no layout fits" in err
+
+
+def test_run_does_not_write_into_a_file(tmp_path, capsys):
+    (tmp_path / "out").write_text("precious")
+    code, _, err = call("run", "small", "--out", str(tmp_path / "out"), capsys=capsys)
+    assert code == 2
+    assert "is a file" in err
+    assert (tmp_path / "out").read_text() == "precious"
+
+
+def test_validate_prints_a_table_and_json_of_the_stated_shape(tmp_path, capsys):
+    code, out, err = call("validate", "training", "--data", str(RUNS), "--json", capsys=capsys)
+    answer = json.loads(out)
+    assert code == 0
+    assert set(answer["summary"]) == {"n", "median_abs_error", "p90_abs_error", "median_error", "kendall_tau"}
+    assert all({"id", "metric", "measured", "predicted", "assumed"} <= set(row) for row in answer["rows"])
+    assert [r["reason"] for r in answer["rows"] if r["predicted"] is None]
+    page = tmp_path / "accuracy.md"
+    code, out, err = call("validate", "training", "--data", str(RUNS), "--markdown", str(page), capsys=capsys)
+    assert code == 0
+    assert "by source" in out
+    assert "scored rows evaluated" in err
+    assert "| all scored rows |" in page.read_text()
+
+
+def test_unknown_commands_and_versions(capsys):
+    assert call("frobnicate", capsys=capsys)[0] == 2
+    assert call("--version", capsys=capsys)[0] == 0

@@ -1,0 +1,125 @@
+"""The referee: rows are read as their sources mean them, scored in their own units, kept when they fail."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from armillary.errors import InputError
+from armillary.validation import kendall_tau, read, read_table, summarise, validate_training
+
+RUNS = Path(__file__).parent / "runs.csv"
+"""Runs by Megatron-Bridge, llm-foundry and Korthikanti et al. 2022, and rows that cannot be evaluated."""
+
+
+@pytest.fixture(scope="module")
+def table():
+    return {row["id"]: row for row in read_table(RUNS)}
+
+
+@pytest.fixture(scope="module")
+def results(table, shipped):
+    return validate_training(table.values(), shipped)
+
+
+@pytest.mark.parametrize(
+    ("run", "tolerance"),
+    [
+        ("nemo-70b-h100", 0.15),
+        ("nemo-8b-gb200", 0.15),
+        ("mpt-70b-h100-512", 0.2),
+        ("seqsel-175b-full", 0.25),
+    ],
+)
+def test_published_runs(results, run, tolerance):
+    row = next(r for r in results if r.id == run and r.scored)
+    assert row.ratio == pytest.approx(1, abs=tolerance)
+
+
+def test_each_metric_is_predicted_in_its_own_unit(results):
+    mine = {r.metric: r for r in results if r.id == "mpt-70b-h100-512"}
+    assert set(mine) == {"tokens_per_s_per_gpu", "model_tflops_per_gpu", "mfu_as_reported"}
+    assert sum(r.scored for r in mine.values()) == 1
+    # 41.25 percent of 989 TFLOP/s are 408: the three metrics say one thing.
+    assert mine["mfu_as_reported"].predicted == pytest.approx(
+        100 * mine["model_tflops_per_gpu"].predicted / 989, rel=0.01
+    )
+    assert mine["tokens_per_s_per_gpu"].ratio == pytest.approx(mine["model_tflops_per_gpu"].ratio, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        ("wrong-layout", "does not multiply out: tp 3"),
+        ("unknown-chip", "unknown accelerator 'X900'"),
+        ("own-model", "column heads is empty"),
+        ("adapter", "only pretrain"),
+    ],
+)
+def test_rows_that_cannot_be_evaluated_stay_in_with_a_reason(results, run, reason):
+    row = next(r for r in results if r.id == run)
+    assert row.predicted is None
+    assert reason in row.reason
+
+
+def test_a_model_of_the_rows_own_columns(table, shipped):
+    shape = {
+        "layers": 32,
+        "hidden": 4096,
+        "ffn": 11008,
+        "heads": 32,
+        "kv_heads": 32,
+        "head_dim": 128,
+        "vocab": 32000,
+    }
+    row = {**table["own-model"], **{k: str(v) for k, v in shape.items()}}
+    (result,) = validate_training([row], shipped)
+    assert result.predicted > 0
+    assert any("gated" in a for a in result.assumed)
+
+
+def test_a_mixture_of_the_rows_own_columns(table, shipped):
+    shape = {
+        "layers": 24, "hidden": 2048, "heads": 16, "kv_heads": 4, "head_dim": 128, "vocab": 50000,
+        "experts": 32, "topk": 4, "moe_ffn": 1024, "shared_ffn": 1024, "dense_layers": 1, "dense_ffn": 8192, "ep": 8,
+    }  # fmt: skip
+    row = {**table["own-model"], "tp": "1", "dp": "8", **{k: str(v) for k, v in shape.items()}}
+    setup = read(row, shipped)
+    assert setup.layout.ep == 8
+    assert sum(getattr(layer.feed_forward, "experts", 0) == 32 for layer in setup.job.model.layers()) == 23
+
+
+def test_unstated_columns_are_listed(results):
+    row = next(r for r in results if r.id == "nemo-70b-h100")
+    assert any(a.startswith("recompute=") for a in row.assumed)
+    assert any("network 400 Gbit/s" in a for a in row.assumed)
+
+
+def test_summary_counts_and_ranks():
+    assert kendall_tau([("a", 1, 1), ("a", 2, 2), ("b", 1, 2), ("b", 2, 1)]) == 0
+    assert kendall_tau([("a", 1, 1)]) is None
+    assert summarise([]).n == 0
+
+
+def test_files_that_are_no_table(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_table(tmp_path / "none.csv")
+    (tmp_path / "short.csv").write_text("id,gpu\n1,H100\n")
+    with pytest.raises(InputError, match="missing columns num_gpus, model"):
+        read_table(tmp_path / "short.csv")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00id")
+    with pytest.raises(InputError, match="not a UTF-8"):
+        read_table(tmp_path / "binary.csv")
+
+
+def test_columns_in_any_order_and_extra_ones(tmp_path, shipped):
+    rows = read_table(RUNS)[:1]
+    path = tmp_path / "shuffled.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["extra", *reversed(rows[0])])
+        writer.writeheader()
+        writer.writerow({**rows[0], "extra": "x"})
+    (a, *_), (b, *_) = validate_training(rows, shipped), validate_training(read_table(path), shipped)
+    assert a == b
