@@ -89,7 +89,9 @@ def parameters(table: dict[str, Any]) -> list[Parameter]:
 
     def walk(node: dict[str, Any], place: tuple[str, ...]) -> None:
         for key, value in node.items():
-            if isinstance(value, dict) and "value" not in value:
+            if place[-1:] == ("dispatch_latency",):
+                found.append(Parameter((*place, key), 1e-5, 1e-2, 0.5, value))
+            elif isinstance(value, dict) and "value" not in value:
                 walk(value, (*place, key))
             elif key in BOUNDS:
                 number = value["value"] if isinstance(value, dict) else value
@@ -136,8 +138,9 @@ def calibrate(values: dict[str, float], sample: Sample) -> Calibration:
         elif room == "software" and owner in ("common", framework):
             if owner == "common" and f"software.{framework}.{rest[0]}" in values:
                 continue
-            if rest[0] == "dispatch":
-                software = replace(software, dispatch={**software.dispatch, rest[1]: value})
+            if rest[0] in ("dispatch", "dispatch_latency"):
+                table = {**getattr(software, rest[0]), rest[1]: value}
+                software = replace(software, **{rest[0]: table})
             else:
                 software = replace(software, **{rest[0]: value})
     return Calibration(chip, software, base.assumed)

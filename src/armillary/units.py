@@ -134,9 +134,16 @@ def show(value: float, unit: str = "", digits: int = 3) -> str:
     '2.13 ms'
     >>> show(86400 * 400, "s")
     '1.1 yr'
+    >>> show(38e9, "USD")
+    '38 billion USD'
     """
     if unit == "s":
         return _show_time(value, digits)
+    if unit == "USD":
+        for factor, word in ((1e12, "trillion "), (1e9, "billion "), (1e6, "million ")):
+            if abs(value) >= factor:
+                return f"{_plain(value / factor, digits)} {word}USD"
+        return f"{value:,.0f} USD" if abs(value) >= 100 else f"{value:.{digits}g} USD"
     if value != value or value in (float("inf"), float("-inf")):
         return f"{value} {unit}".rstrip()
     magnitude = abs(value)

@@ -137,8 +137,8 @@ def test_run_writes_one_self_contained_report(tmp_path, capsys):
     scenario = tmp_path / "s.yaml"
     scenario.write_text(
         "name: tiny\nclusters: {lab: {provider: aws, partitions: [{system: p5, count: 8}]}}\n"
-        "workloads:\n  w: {kind: training, model: llama-3.1-8b, cluster: lab, share: 100%, tokens: 1e11 token,\n"
-        "      global_batch: 256, sequence: 4096, constraints: {cp: 1, schedule: 1f1b}}\n"
+        "workloads:\n  w: {kind: training, model: llama-3.1-8b, cluster: lab, share: 100%,\n"
+        "      tokens: 1e11 token, global_batch: 256, sequence: 4096, constraints: {cp: 1, schedule: 1f1b}}\n"
     )
     code, out, err = call("run", str(scenario), "--out", str(tmp_path / "out"), capsys=capsys)
     assert code == 0
@@ -158,8 +158,8 @@ def test_run_without_a_feasible_plan_exits_1_with_the_reason(tmp_path, capsys):
     scenario = tmp_path / "s.yaml"
     scenario.write_text(
         "name: tiny\nclusters: {lab: {provider: aws, partitions: [{system: p5, count: 1}]}}\n"
-        "workloads:\n  w: {kind: training, model: llama-3.1-405b, cluster: lab, share: 100%, tokens: 1e11 token,\n"
-        "      global_batch: 256, sequence: 4096}\n"
+        "workloads:\n  w: {kind: training, model: llama-3.1-405b, cluster: lab, share: 100%,\n"
+        "      tokens: 1e11 token, global_batch: 256, sequence: 4096}\n"
     )
     code, _, err = call("run", str(scenario), capsys=capsys)
     assert code == 1

@@ -67,3 +67,10 @@ def test_the_schema_knows_every_field():
     assert schema["additionalProperties"] is False
     assert {"name", "clusters", "workloads", "contracts"} <= set(schema["properties"])
     assert yaml.safe_load(json.dumps(schema)) == schema
+
+
+def test_the_docs_hold_the_reference_of_the_schema():
+    from armillary.scenario.reference import reference
+
+    page = Path(__file__).parents[2] / "docs" / "scenario.md"
+    assert reference().strip() in page.read_text("utf-8")

@@ -83,7 +83,8 @@ def test_a_model_of_the_rows_own_columns(table, shipped):
 def test_a_mixture_of_the_rows_own_columns(table, shipped):
     shape = {
         "layers": 24, "hidden": 2048, "heads": 16, "kv_heads": 4, "head_dim": 128, "vocab": 50000,
-        "experts": 32, "topk": 4, "moe_ffn": 1024, "shared_ffn": 1024, "dense_layers": 1, "dense_ffn": 8192, "ep": 8,
+        "experts": 32, "topk": 4, "moe_ffn": 1024, "shared_ffn": 1024, "dense_layers": 1,
+        "dense_ffn": 8192, "ep": 8,
     }  # fmt: skip
     row = {**table["own-model"], "tp": "1", "dp": "8", **{k: str(v) for k, v in shape.items()}}
     setup = read(row, shipped)

@@ -36,7 +36,7 @@ def html_report(report: Report, top: int) -> str:
 
 def _fleet(fleet: Fleet) -> dict[str, Any]:
     chip = fleet.machine.partitions[0].accelerator
-    levels = [("chip", chip.title, f"{show(chip.memory_bandwidth, 'B/s')} HBM")]
+    levels = [("chip", chip.name.upper(), f"{show(chip.memory_bandwidth, 'B/s')} HBM")]
     levels += [
         (
             r.ring.name,
@@ -80,6 +80,7 @@ def _workload(w: WorkloadAnswer, top: int) -> dict[str, Any]:
         "step time",
         "Step time against memory",
         y_unit="s",
+        log_y=True,
     )
     return {
         "title": report_view.workload_title(w),

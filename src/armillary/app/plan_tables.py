@@ -74,7 +74,11 @@ def plan_summary(plan: TrainingPlan) -> list[tuple[str, str]]:
         ("layout", best.layout.describe()),
         ("accelerators", f"{used:,.0f} of {plan.granted:,}{spare}"),
         ("step", f"{show(plan.step, 's')} for {show(plan.job.tokens_per_step, 'tokens')}"),
-        ("MFU", f"{float(e.mfu):.1%} of the BF16 peak (causal attention counted as half)"),
+        (
+            "MFU",
+            f"{float(e.mfu):.1%} of the BF16 peak (causal attention counted as half)"
+            + (f"; {float(e.mfu) * used / plan.granted:.1%} counting the spares" if spare else ""),
+        ),
         (
             "throughput",
             f"{float(e.tokens_per_accelerator):,.0f} tokens/s/accelerator, "

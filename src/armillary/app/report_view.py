@@ -20,7 +20,7 @@ def fleet_rows(fleet: Fleet) -> list[tuple[str, str]]:
     """What a cluster is, in words and units."""
     m = fleet.machine
     parts = "; ".join(
-        f"{p.domains:,} x {p.system.title} ({p.accelerators:,} {p.accelerator.title}"
+        f"{p.domains:,} x {p.system.title} ({p.accelerators:,} {p.accelerator.name.upper()}"
         + (f", ready {p.ready}" if p.ready else "")
         + ")"
         for p in m.partitions
@@ -94,7 +94,7 @@ def workload_title(w: WorkloadAnswer) -> str:
     job = w.workload
     return (
         f"{job.name}: {job.model_name} ({show(w.parameters)} parameters), {show(job.tokens, 'tokens')}, "
-        f"{job.precision}, on {job.slice.accelerators:,} {job.slice.accelerator.title}"
+        f"{job.precision}, on {job.slice.accelerators:,} {job.slice.accelerator.name.upper()}"
     )
 
 

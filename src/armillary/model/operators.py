@@ -48,6 +48,7 @@ class Gemm(NamedTuple):
 
     low_precision : True where FP8 and FP4 recipes quantise it.
     copies : how many times a token passes it (`top_k` for routed experts) [-].
+    fused_cast : True where the kernel before it (norm, activation) writes the quantised input itself.
     experts : number of such matrices that tokens are spread over (1 unless expert) [-].
     """
 
@@ -58,6 +59,7 @@ class Gemm(NamedTuple):
     low_precision: bool = True
     copies: int = 1
     experts: int = 1
+    fused_cast: bool = True
 
 
 class AttentionCore(NamedTuple):
@@ -148,7 +150,7 @@ def _attention(a: Attention, hidden: int) -> list[Operator]:
     ]
     if gate:
         parts.append(Pass("output gate", 3 * _B * q, 5 * _B * q, Shard.TENSOR))
-    return [*parts, Gemm("attention out", q, hidden, Shard.ROW)]
+    return [*parts, Gemm("attention out", q, hidden, Shard.ROW, fused_cast=False)]
 
 
 def _latent_attention(a: LatentAttention, hidden: int) -> list[Operator]:
@@ -171,8 +173,9 @@ def _latent_attention(a: LatentAttention, hidden: int) -> list[Operator]:
     ]
     window = 0
     if a.indexer is not None:
+        window = a.indexer.top_k
+    if a.indexer is not None and not a.indexer.shared:
         i = a.indexer
-        window = i.top_k
         parts += [
             Gemm("indexer q", a.q_rank or hidden, i.heads * i.head_dim, Shard.REPLICATED),
             Gemm("indexer k", hidden, i.head_dim + i.heads, Shard.REPLICATED),
@@ -180,7 +183,7 @@ def _latent_attention(a: LatentAttention, hidden: int) -> list[Operator]:
         ]
     parts += [
         AttentionCore(a.heads, a.heads, qk, a.v_dim, window),
-        Gemm("attention out", a.heads * a.v_dim, hidden, Shard.ROW),
+        Gemm("attention out", a.heads * a.v_dim, hidden, Shard.ROW, fused_cast=False),
     ]
     return parts
 
@@ -236,7 +239,15 @@ def _moe(f: Moe, hidden: int) -> list[Operator]:
         parts.append(Gemm("latent down", hidden, f.latent, Shard.REPLICATED))
     parts += [
         Pass("permute", permuted, permuted, Shard.EXPERT),
-        Gemm("expert up", width, wide, Shard.EXPERT_COLUMN, copies=f.top_k, experts=f.experts),
+        Gemm(
+            "expert up",
+            width,
+            wide,
+            Shard.EXPERT_COLUMN,
+            copies=f.top_k,
+            experts=f.experts,
+            fused_cast=False,
+        ),
         Pass(
             "expert activation",
             _B * (wide + f.ffn) * f.top_k,

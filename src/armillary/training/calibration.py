@@ -49,6 +49,7 @@ class Software:
         of the compute it hides under, that overlap really hides [-].
     dispatcher : key of `dispatch`: what moves tokens to experts.
     dispatch : share of ring bandwidth that each dispatcher sustains [-].
+    dispatch_latency : of one dispatch or combine with each, its host and proxy work included [s].
     routing, routing_graphs : host time to route, count and synchronise in one MoE layer, per pass, eager
         and under CUDA graphs [s].
     grouped_share : of the GEMM rate that grouped GEMMs of experts sustain [-].
@@ -71,6 +72,7 @@ class Software:
     expert_overlap: float
     dispatcher: str
     dispatch: Mapping[str, float]
+    dispatch_latency: Mapping[str, float]
     routing: float
     routing_graphs: float
     grouped_share: float

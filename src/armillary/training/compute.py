@@ -181,7 +181,8 @@ def _gemm(
     weights = gemm_time(columns, depth, rows, groups, width, accumulate, flops, kernels)
     cast_in = cast_gradient = 0.0
     if quantised:
-        cast_in = recipe.cast_bytes * rows * depth * groups / kernels.memory_bandwidth
+        if not g.fused_cast:
+            cast_in = recipe.cast_bytes * rows * depth * groups / kernels.memory_bandwidth
         cast_gradient = recipe.cast_bytes * rows * columns * groups / kernels.memory_bandwidth
     return LayerTimes(
         PassTimes(forward, 0.0, cast_in),

@@ -94,6 +94,8 @@ class Layout(NamedTuple):
             words.append(SCHEDULES[self.schedule])
         if self.recompute:
             words.append(f"recompute {RECOMPUTE[self.recompute]}")
+        if self.overlap_ep:
+            words.append("overlap-ep")
         if self.offload_activations:
             words.append(f"offload {self.offload_activations:.0%} of activations")
         if self.offload_optimizer:

@@ -144,7 +144,9 @@ class Space:
         # Sharding inside the domain is a choice of its own only where the domain holds some ranks, not all.
         distinct = ~inside | ((domain > 1) & (domain < data_ranks))
         needed = (layout.zero == 0) | (data_ranks > 1)
-        return np.asarray(whole & interleaves & fills & sharded & distinct & needed)
+        # Dispatch and combine of one micro-batch hide under the compute of another.
+        pairs = (layout.overlap_ep == 0) | (per_pipeline >= 2)
+        return np.asarray(whole & interleaves & fills & sharded & distinct & needed & pairs)
 
 
 def _divisors(number: int, most: int) -> list[int]:

@@ -203,7 +203,10 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
         routing: Numeric = 0.0
         if isinstance(layer.feed_forward, Moe):
             f = layer.feed_forward
-            expert = 2 * comm.expert_parallel(
+            spread_out = np.where(np.asarray(layout.ep) > 1, 1.0, 0.0)
+            expert = 2 * spread_out * software.dispatch_latency[
+                software.dispatcher
+            ] + 2 * comm.expert_parallel(
                 local, f.latent or model.hidden, f.top_k, 2.0, software.deduplicates, layout, dispatch
             )
             routing = software.routing_graphs if software.graphs else software.routing

@@ -1,0 +1,31 @@
+"""The reference of scenario files as Markdown, made from the schema: the fields exist in one place only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from armillary.scenario.reading import ENTRIES, INSIDE
+from armillary.scenario.schema import ScenarioSpec
+
+
+def reference() -> str:
+    """Tables of every field: name, default, meaning."""
+    parts: list[tuple[str, Any]] = [("the file", ScenarioSpec)]
+    parts += [(f"an entry of `{name}`", part) for name, part in ENTRIES.items()]
+    parts += [(f"`{name}`", part) for name, part in INSIDE.items()]
+    lines: list[str] = []
+    for title, part in parts:
+        lines += [f"### {title[0].upper()}{title[1:]}", "", "| field | default | meaning |", "|---|---|---|"]
+        for name, field in part.model_fields.items():
+            default = "needed" if field.is_required() else _default(field.default)
+            lines.append(f"| `{field.alias or name}` | {default} | {field.description} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _default(value: object) -> str:
+    if value is None or value == "" or value == () or value == {}:
+        return ""
+    if hasattr(value, "model_fields"):
+        return "one flat ring"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
