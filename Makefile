@@ -1,47 +1,60 @@
 # Armillary for people with only Python and make. `make` lists what there is.
 .DEFAULT_GOAL := help
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The first Python that runs and is new enough, or the one given: make PYTHON=/path/to/python3.12 demo
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SCENARIO ?= openai-aws
 OUT ?= out/$(SCENARIO)
 
-.PHONY: help setup demo test lint format types docs-check bench clean
+.PHONY: help setup dev demo test lint format types docs-check bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-.venv/.stamp: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Armillary needs Python 3.11 or newer, found $$($(PYTHON) --version 2>&1). Try: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "making .venv with $$($(PYTHON) --version)" >&2
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+# What the command needs. The tools of the tests and checks come with .venv/.dev, when they are asked for.
+.venv/.base: pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: Armillary needs Python 3.11 or newer; $(if $(PYTHON),$(PYTHON) is not,none was found)" >&2; \
+	  echo "hint: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@echo "making .venv with $$("$(PYTHON)" --version)" >&2
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
+	@echo "installing the armillary command" >&2
+	@$(PIP) install --editable .
 	@touch $@
 
-setup: .venv/.stamp ## make .venv with the armillary command in it
+.venv/.dev: .venv/.base
+	@echo "installing what tests and checks need" >&2
+	@$(PIP) install --editable '.[dev]'
+	@touch $@
+
+setup: .venv/.base ## make .venv with the armillary command in it
+
+dev: .venv/.dev ## the same, with what tests and checks need
 
 demo: setup ## answer the built-in scenario and write its report
 	@$(BIN)/armillary run $(SCENARIO) --out $(OUT)
 	@echo "open $(OUT)/report.html in a browser"
 
-test: setup ## run all tests
+test: dev ## run all tests
 	@$(BIN)/python -m pytest
 
-lint: setup ## check style
+lint: dev ## check style
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-format: setup ## apply style
+format: dev ## apply style
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-types: setup ## check types
+types: dev ## check types
 	@$(BIN)/mypy
 
-docs-check: setup ## run every code block of the docs
+docs-check: dev ## run every code block of the docs
 	@$(BIN)/python -m pytest tests/project/test_docs.py
 
-bench: setup ## run the benchmarks
+bench: setup ## print work per second and peak memory of what has to be fast
 	@for file in startup machine search validation; do $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 clean: ## remove what was made
-	@rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv out dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -210,14 +210,15 @@ def all_to_all(
     ranks, bandwidth, latency : sequence of numeric
         From the innermost ring outwards; see the module's docstring.
     copies : numeric
-        Copies of one token among those bytes that a dispatcher may send once to each instance of the
-        innermost ring (top-k of a mixture of experts); 1 where every copy is sent (plain NCCL). [-]
+        Copies of one token among those bytes that a dispatcher merges (top-k of a mixture of experts):
+        one crosses to each remote instance of the innermost ring, one goes to each rank inside; 1 where
+        every copy is sent (plain NCCL). [-]
 
     Notes
     -----
     Of the bytes, the share :math:`(P_l - P_{l-1}) / P` crosses ring :math:`l` and no ring outside it. All
-    rings carry at once: the slowest decides. With de-duplication (DeepEP, HybridEP) the crossing bytes
-    shrink by `distinct_groups` over `copies`.
+    rings carry at once: the slowest decides. With de-duplication (DeepEP, HybridEP) the bytes shrink by
+    `distinct_groups` over `copies`, of domains outside and of ranks inside.
 
     References
     ----------
@@ -235,10 +236,8 @@ def all_to_all(
     hops: Numeric = 0.0
     inside: Numeric = 1.0
     for level, (p, beta, alpha) in enumerate(zip(ranks, bandwidth, latency, strict=True)):
-        crossing = (p - 1) * inside / total
-        if level > 0:
-            instances = total / ranks[0]
-            crossing = crossing * distinct_groups(instances, copies) / copies
+        receivers = total if level == 0 else total / ranks[0]
+        crossing = (p - 1) * inside / total * distinct_groups(receivers, copies) / copies
         time = np.maximum(time, size * crossing / beta)
         hops = hops + np.log2(p) * alpha
         inside = inside * p

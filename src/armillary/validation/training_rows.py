@@ -110,7 +110,7 @@ def read(row: Mapping[str, str], catalog: Catalog) -> Setup:
         machine,
         layout,
         framework,
-        graphs=(bool(graphs) and graphs not in ("no", "none")) or _graphs_by_default(r),
+        graphs=graphs.startswith(("full", "none:full", "yes")) or _graphs_by_default(r),
         dispatcher=_dispatcher(r, chip),
         record=record,
         assumed=r.assumed,
