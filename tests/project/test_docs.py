@@ -57,13 +57,12 @@ def test_console_blocks(page, body, capsys):
         with pytest.raises(SystemExit) as done:
             main(shlex.split(command.replace("\\\n", " ")))
         printed = capsys.readouterr()
+        whole = printed.out + printed.err
+        assert (done.value.code not in (0, None)) == ("error:" in shown), f"$ armillary {command}\n{whole}"
         if shown.strip():
-            whole = printed.out + printed.err
             assert doctest.OutputChecker().check_output(shown, whole, FLAGS), (
                 f"$ armillary {command}\n{whole}"
             )
-        else:
-            assert done.value.code in (0, None), printed.err
 
 
 def test_the_pages_have_blocks_to_run():

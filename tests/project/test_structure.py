@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,16 @@ FILES = [p for p in sorted(PACKAGE.rglob("*.py")) if room_of(p) in ROOMS]
 def test_a_room_imports_only_rooms_above_it(path):
     mine = ROOMS.index(room_of(path))
     assert all(ROOMS.index(room) <= mine for room in imports(path))
+
+
+@pytest.mark.parametrize("room", [r for r in ROOMS if r != "units"])
+def test_a_room_imports_only_what_its_first_line_says(room):
+    first = (importlib.import_module(f"armillary.{room}").__doc__ or "").splitlines()[0]
+    said = re.split(r"\bimports?\b", first)[-1]
+    above = ROOMS[: ROOMS.index(room)]
+    may = set(above) if re.search(r"\b(above|every)\b", said) else {r for r in above if r in said} | {"units"}
+    used = set().union(*(imports(path) for path in FILES if room_of(path) == room))
+    assert used - {room} <= may
 
 
 @pytest.mark.parametrize("room", [r for r in ROOMS if r != "units"])

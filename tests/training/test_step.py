@@ -138,3 +138,20 @@ def test_constraints_are_hard(dense):
     job, part = dense
     found = search(job, part, calibration(part.accelerator), {"tp": [2], "recompute": [2]})
     assert {(c.layout.tp, c.layout.recompute) for c in found.fastest} == {(2, 2)}
+
+
+def test_imbalance_of_experts_costs_time_up_to_their_capacity(make_job, make_slice):
+    job, part = make_job("deepseek-v3", 1024), make_slice("p6e-gb200", 256, 64)
+    layout = Layout(tp=1, pp=4, dp=64, ep=64, micro_batch=1, zero=1, shard=64)
+    even, skewed = total(layout, job, part), total(layout, job._replace(imbalance=2.0), part)
+    assert skewed > 1.1 * even
+    capped = total(layout, job._replace(imbalance=2.0, capacity=1.0), part)
+    assert capped == pytest.approx(even, rel=1e-12)
+
+
+def test_narrow_optimizer_state_saves_its_bytes(dense):
+    job, part = dense
+    known = calibration(part.accelerator)
+    wide = estimate(job, part, DENSE, known).memory.optimizer
+    narrow = estimate(job, part, DENSE._replace(optimizer_bytes=8.0), known).memory.optimizer
+    assert float(narrow) == pytest.approx(float(wide) * 8 / 12)

@@ -78,3 +78,11 @@ def test_an_infeasible_workload_says_why(shipped):
     answer = run(parse(text, "t.yaml", shipped, Path()), shipped)
     assert not answer.feasible
     assert "nearest" in answer.workloads[0].infeasible
+
+
+def test_a_missed_deadline_binds_and_says_what_it_would_take(shipped):
+    text = TEXT.replace("tokens: 1e11 token,", "tokens: 1e13 token, deadline: 1 h,")
+    answer = run(parse(text, "t.yaml", shipped, Path()), shipped)
+    assert not answer.feasible
+    assert "the deadline binds" in answer.workloads[0].infeasible
+    assert answer.workloads[0].plan is not None

@@ -85,6 +85,7 @@ def _workload(w: WorkloadAnswer, top: int) -> dict[str, Any]:
     return {
         "title": report_view.workload_title(w),
         "infeasible": "",
+        "missed": w.infeasible,
         "summary": plan_tables.plan_summary(plan),
         "bounds": report_view.bound_text(w),
         "seen": f"{plan.evaluated:,} valid layouts timed of {plan.seen:,} combinations",

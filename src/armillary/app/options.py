@@ -100,6 +100,10 @@ def _value(name: str, text: str, named: dict[str, tuple[str, ...]]) -> Any:
         number = float(text)
     except ValueError:
         raise InputError(f"--set {name}={text}: must be a number") from None
+    if name == "optimizer_bytes":
+        if not 2 <= number <= 16:
+            raise InputError(f"--set {name}={text}: must be from 2 to 16 bytes a parameter")
+        return number
     if name.startswith("offload"):
         if not 0 <= number <= 1:
             raise InputError(f"--set {name}={text}: must be a share from 0 to 1")

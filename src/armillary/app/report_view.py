@@ -132,6 +132,8 @@ def report_view(report: Report, top: int) -> RenderableType:
             parts += [f"no feasible plan: {w.infeasible}", ""]
             continue
         parts += [plan_tables.plan_view(w.plan, top), f"bound by: {bound_text(w)}"]
+        if w.infeasible:
+            parts.append(f"not feasible: {w.infeasible}")
         parts += [x for c in w.curves for x in ("", curve_table(c))]
         parts.append("")
     return Group(*parts)

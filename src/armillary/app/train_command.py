@@ -21,7 +21,7 @@ from armillary.errors import InputError
 if TYPE_CHECKING:
     from armillary.catalog import Catalog
     from armillary.model import Transformer
-    from armillary.twin import Price, TrainingPlan
+    from armillary.twin import Point, Price, TrainingPlan
 
 PRECISIONS = ("bf16", "fp8", "fp8-current", "fp8-block", "fp8-mx", "nvfp4")
 SWEEPS = ("scale", "sequence", "system", "domain", "oversubscription", "bandwidth")
@@ -72,6 +72,13 @@ Examples:
 )
 @click.option("--set", "settings", multiple=True, help="Hard constraint NAME=VALUE[,VALUE], e.g. tp=8.")
 @click.option(
+    "--imbalance",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(1, 1000),
+    help="Tokens of the busiest expert over the mean.",
+)
+@click.option(
     "--top", default=5, show_default=True, type=click.IntRange(1, 100), help="How many layouts to print."
 )
 @click.option("--explain", is_flag=True, help="Print every term of the best layout.")
@@ -90,6 +97,7 @@ def command(
     price: str | None,
     oversubscription: float,
     settings: tuple[str, ...],
+    imbalance: float,
     top: int,
     explain: bool,
     sweep: str | None,
@@ -108,7 +116,7 @@ def command(
     known = catalog_room.load(*catalogs)
     bought = known.system(system)
     chip = known.accelerator(bought.accelerator)
-    job = Job(_model(model, known), sequence, batch(global_batch, sequence), recipe(precision))
+    job = Job(_model(model, known), sequence, batch(global_batch, sequence), recipe(precision), imbalance)
     whole = -(-accelerators // bought.scale_up_size) * bought.scale_up_size
     ring = Ring(
         "cluster", whole, bought.nic_bandwidth / oversubscription, bought.nic_latency, oversubscription
@@ -117,7 +125,7 @@ def command(
     cost = _price(price, system, known)
     fixed = constraints(settings)
     if sweep is not None:
-        _sweep(sweep, job, machine, accelerators, known, fixed, svg, as_json)
+        _sweep(sweep, job, machine, accelerators, known, fixed, cost, price is not None, svg, as_json)
         return
     from armillary.app.console import progress
     from armillary.twin import plan_training
@@ -177,6 +185,8 @@ def _sweep(
     accelerators: int,
     known: Catalog,
     fixed: dict[str, Any],
+    price: Price | None,
+    given: bool,
     svg: Path | None,
     as_json: bool,
 ) -> None:
@@ -186,6 +196,15 @@ def _sweep(
     from armillary.twin import SWEEPS as CURVES
     from armillary.twin import by_ring_bandwidth, by_system
     from armillary.units import show
+
+    def cost_of(p: Point) -> float | None:
+        """USD per million tokens; each system of a comparison at its own price unless one was given."""
+        one = _price(None, p.label, known) if kind == "system" and not given else price
+        return (
+            None
+            if one is None or not p.tokens_per_accelerator
+            else one.per_accelerator / p.tokens_per_accelerator * 1e6
+        )
 
     partition = machine.partitions[0]
     if kind == "bandwidth":
@@ -215,35 +234,40 @@ def _sweep(
         click.echo(f"wrote {svg}", err=True)
     if as_json:
         echo_json(
-            [{"name": c.name, "title": c.title, "points": [_point(p) for p in c.points]} for c in curves]
+            [
+                {"name": c.name, "title": c.title, "points": [_point(p, cost_of(p)) for p in c.points]}
+                for c in curves
+            ]
         )
         return
     for curve in curves:
         table = Table(title=curve.title, title_justify="left", box=None, pad_edge=False)
-        for name in ("value", "step", "MFU", "tokens/s/acc", "", "best layout"):
+        for name in ("value", "step", "MFU", "tokens/s/acc", "USD/Mtoken", "", "best layout"):
             table.add_column(name, justify="left" if name in ("", "best layout") else "right")
         most = max((p.mfu or 0.0) for p in curve.points) or 1.0
         for p in curve.points:
             if p.step is None:
-                table.add_row(p.label, "-", "-", "-", "", p.layout)
+                table.add_row(p.label, "-", "-", "-", "-", "", p.layout)
             else:
                 table.add_row(
                     p.label,
                     show(p.step, "s"),
                     f"{p.mfu:.1%}",
                     f"{p.tokens_per_accelerator:,.0f}",
+                    "-" if (usd := cost_of(p)) is None else f"{usd:.4f}",
                     "█" * round(20 * (p.mfu or 0) / most),
                     p.layout,
                 )
         out().print(table)
 
 
-def _point(p: Any) -> dict[str, Any]:
+def _point(p: Point, cost: float | None) -> dict[str, Any]:
     return {
         "x": p.x,
         "label": p.label,
         "step_s": p.step,
         "mfu": p.mfu,
         "tokens_per_s_per_accelerator": p.tokens_per_accelerator,
+        "cost_usd_per_million_tokens": cost,
         "layout": p.layout,
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from armillary.scenario.reading import ENTRIES, INSIDE
 from armillary.scenario.schema import ScenarioSpec
 
@@ -26,6 +28,6 @@ def reference() -> str:
 def _default(value: object) -> str:
     if value is None or value == "" or value == () or value == {}:
         return ""
-    if hasattr(value, "model_fields"):
+    if isinstance(value, BaseModel):
         return "one flat ring"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else f"{value}"

@@ -247,6 +247,7 @@ class Resolver:
             int(batch),
             spec.sequence,
             spec.precision,
+            spec.imbalance,
             fixed,
             spec.deadline,
         )
@@ -334,6 +335,11 @@ class Resolver:
                 )
                 return None
             return NAMED[name].index(value)
+        if name == "optimizer_bytes":
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 2 <= value <= 16:
+                self.problems.append(Problem(place, f"must be from 2 to 16 bytes a parameter, got {value!r}"))
+                return None
+            return float(value)
         if name.startswith("offload"):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 self.problems.append(Problem(place, f"must be a share from 0 to 1, got {value!r}"))

@@ -27,6 +27,7 @@ class TrainingWorkload:
     """A training run.
 
     slice : accelerators granted. tokens [token]; global_batch [sequences]; sequence [token].
+    imbalance : tokens of the busiest expert over the mean [-].
     constraints : values allowed for fields of the search. deadline : longest duration [s], None without.
     """
 
@@ -39,6 +40,7 @@ class TrainingWorkload:
     global_batch: int
     sequence: int
     precision: str
+    imbalance: float
     constraints: Mapping[str, Any]
     deadline: float | None
 

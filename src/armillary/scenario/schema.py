@@ -155,6 +155,7 @@ class TrainingSpec(Part):
     precision: Literal["bf16", "fp8", "fp8-current", "fp8-block", "fp8-mx", "nvfp4"] = Field(
         "bf16", description="Training recipe"
     )
+    imbalance: float = Field(1.0, ge=1, le=1000, description="Tokens of the busiest expert over the mean")
     constraints: dict[str, Any] = Field({}, description="Hard constraints of the search, e.g. tp: 8")
     deadline: Duration | None = Field(None, description="Longest acceptable duration")
 

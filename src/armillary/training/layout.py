@@ -33,6 +33,7 @@ class Layout(NamedTuple):
     sp : 1 where sequence parallelism splits norms and residuals over `tp` [-].
     overlap_tp, overlap_dp, overlap_ep, overlap_pp : 1 where that communication runs under compute [-].
     offload_activations, offload_optimizer : share kept in host memory, 0 to 1 [-].
+    optimizer_bytes : a parameter: 12 is FP32 weights and moments, 8 has BF16 moments [byte].
     """
 
     tp: Numeric = 1
@@ -56,6 +57,7 @@ class Layout(NamedTuple):
     overlap_pp: Numeric = 1
     offload_activations: Numeric = 0.0
     offload_optimizer: Numeric = 0.0
+    optimizer_bytes: Numeric = 12.0
 
     @property
     def accelerators(self) -> Numeric:

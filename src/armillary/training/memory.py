@@ -17,8 +17,6 @@ from armillary.training.schedules import micro_batches_held, weight_copies
 Numeric = Any
 
 WEIGHT_BYTES = 2.0
-OPTIMIZER_BYTES = 12.0
-"""Adam in mixed precision: FP32 weights and two moments (Rajbhandari et al. 2020, section 3.1). [byte]"""
 
 
 class Memory(NamedTuple):
@@ -118,7 +116,7 @@ def stage_memory(
     copies = weight_copies(layout.schedule, layout.pp)
     dense, experts = weights.dense * copies, weights.experts * copies
 
-    def sharded(level: int, width: float) -> Numeric:
+    def sharded(level: int, width: Numeric) -> Numeric:
         split = zero >= level
         return width * (dense / np.where(split, layout.shard, 1) + experts / np.where(split, expert_shard, 1))
 
@@ -138,7 +136,7 @@ def stage_memory(
         weights=stored,
         gathered=gathered,
         gradients=sharded(2, gradient_bytes),
-        optimizer=sharded(1, OPTIMIZER_BYTES) * (1.0 - layout.offload_optimizer),
+        optimizer=sharded(1, layout.optimizer_bytes) * (1.0 - layout.offload_optimizer),
         activations=activations,
         working=working,
         logits=logits,

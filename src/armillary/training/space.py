@@ -23,7 +23,6 @@ from armillary.training.step import Job
 Numeric = Any
 
 ROW_FIELDS = ("tp", "cp", "pp", "vpp", "ep", "etp", "schedule", "order", "cp_exchange", "overlap_ep")
-MESH_FIELDS = ("micro_batch", "recompute", "zero", "offload_activations", "offload_optimizer")
 
 
 class Options(NamedTuple):
@@ -45,6 +44,7 @@ class Options(NamedTuple):
     """(ZeRO level, ``all`` or ``domain``): over all data-parallel ranks or inside a scale-up domain."""
     offload_activations: Sequence[float]
     offload_optimizer: Sequence[float]
+    optimizer_bytes: Sequence[float]
 
 
 SHARDINGS: tuple[tuple[int, str], ...] = (
@@ -78,7 +78,7 @@ class Space:
 
     @property
     def mesh_shape(self) -> tuple[int, ...]:
-        """Length of the trailing axes: micro-batch, recompute, sharding, the two offloads."""
+        """Lengths of the trailing axes: micro-batch, recompute, sharding, both offloads, optimizer."""
         o = self.options
         return (
             len(o.micro_batch),
@@ -86,6 +86,7 @@ class Space:
             len(o.sharding),
             len(o.offload_activations),
             len(o.offload_optimizer),
+            len(o.optimizer_bytes),
         )
 
     @property
@@ -108,11 +109,11 @@ class Space:
         o = self.options
 
         def axis(values: Sequence[float], position: int) -> NDArray[Any]:
-            shape = [1] * 6
+            shape = [1] * 7
             shape[position] = len(values)
             return np.asarray(values).reshape(shape)
 
-        row = {name: values[part].reshape(-1, 1, 1, 1, 1, 1) for name, values in self.rows.items()}
+        row = {name: values[part].reshape(-1, 1, 1, 1, 1, 1, 1) for name, values in self.rows.items()}
         data_ranks = row["dp"] * row["cp"]
         zero = axis([level for level, _ in o.sharding], 3)
         inside = axis([where == "domain" for _, where in o.sharding], 3).astype(bool)
@@ -125,6 +126,7 @@ class Space:
             shard=1,
             offload_activations=axis(o.offload_activations, 4),
             offload_optimizer=axis(o.offload_optimizer, 5),
+            optimizer_bytes=axis(o.optimizer_bytes, 6),
         )
         domain = groups(layout).data.ranks(links)[0].astype(int)
         shard = np.where(zero == 0, 1, np.where(inside, domain, data_ranks))
@@ -218,6 +220,7 @@ def options(job: Job, machine: Slice, fixed: Mapping[str, Sequence[Any]] | None 
         sharding=SHARDINGS,
         offload_activations=[0.0],
         offload_optimizer=[0.0],
+        optimizer_bytes=[12.0],
     )
     for name, values in (fixed or {}).items():
         if name not in Options._fields:

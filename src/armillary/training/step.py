@@ -50,13 +50,19 @@ Numeric = Any
 
 
 class Job(NamedTuple):
-    """What is trained. global_batch : sequences per step [-]; imbalance : busiest expert over mean [-]."""
+    """What is trained.
+
+    global_batch : sequences per step [-].
+    imbalance : tokens of the busiest expert rank over the mean [-].
+    capacity : what experts take at most, over the mean; tokens beyond are dropped [-].
+    """
 
     model: Transformer
     sequence: int
     global_batch: float
     recipe: Recipe
     imbalance: float = 1.0
+    capacity: float = float("inf")
 
     @property
     def tokens_per_step(self) -> float:
@@ -179,7 +185,13 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
 
     local = layout.micro_batch * job.sequence / layout.cp
     tokens = Tokens(
-        local, job.sequence, layout.tp, layout.sequence_split, layout.ep, layout.etp, job.imbalance
+        local,
+        job.sequence,
+        layout.tp,
+        layout.sequence_split,
+        layout.ep,
+        layout.etp,
+        min(job.imbalance, job.capacity),
     )
     micro_batches = job.global_batch / (layout.micro_batch * layout.dp)
 

@@ -20,6 +20,7 @@ from armillary.twin.sensitivity import (
     by_ring_bandwidth,
     by_scale,
 )
+from armillary.units import show
 
 YEAR = 365.25 * 86400.0
 
@@ -68,7 +69,6 @@ class WorkloadAnswer:
     """A workload's plan, or why there is none.
 
     bounds : parts of the step that are not arithmetic, largest first: name and share [-].
-    deadline_missed : seconds past the wished-for duration, 0 when met or none was stated [s].
     """
 
     workload: TrainingWorkload
@@ -92,8 +92,8 @@ class Report:
 
     @property
     def feasible(self) -> bool:
-        """True where every workload has a plan."""
-        return all(w.plan is not None for w in self.workloads)
+        """True where every workload has a plan that meets its deadline."""
+        return not any(w.infeasible for w in self.workloads)
 
 
 def run(
@@ -175,7 +175,13 @@ def _workload(
 ) -> WorkloadAnswer:
     cluster = scenario.clusters[workload.cluster]
     machine = cluster.machine
-    job = Job(workload.model, workload.sequence, workload.global_batch, recipe(workload.precision))
+    job = Job(
+        workload.model,
+        workload.sequence,
+        workload.global_batch,
+        recipe(workload.precision),
+        workload.imbalance,
+    )
     price = Price(cluster.price, cluster.price_source) if cluster.price is not None else None
     count = parameters(workload.model).total
     granted, index = workload.slice.accelerators, _partition_of(machine, workload)
@@ -189,6 +195,7 @@ def _workload(
         for _ in range(5):
             tick()
         return WorkloadAnswer(workload, cluster, None, str(error), count, (), ())
+    missed = _missed_deadline(plan, workload.deadline)
     step = float(best.estimate.time.total)
     shares = {name: float(value) / step for name, value in best.estimate.time._asdict().items()}
     bounds = sorted(((k, v) for k, v in shares.items() if k != "gemm" and v > 0.005), key=lambda b: -b[1])
@@ -205,7 +212,17 @@ def _workload(
     ):
         curves.append(vary())
         tick()
-    return WorkloadAnswer(workload, cluster, plan, "", count, tuple(bounds), tuple(curves))
+    return WorkloadAnswer(workload, cluster, plan, missed, count, tuple(bounds), tuple(curves))
+
+
+def _missed_deadline(plan: TrainingPlan, deadline: float | None) -> str:
+    """What a plan that takes too long lacks, empty where it is in time."""
+    if deadline is None or plan.duration <= deadline:
+        return ""
+    return (
+        f"the deadline binds: the best layout takes {show(plan.duration, 's')} of {show(deadline, 's')} allowed; "
+        f"at the same rate each, about {plan.granted * plan.duration / deadline:,.0f} accelerators would do"
+    )
 
 
 def _partition_of(machine: Machine, workload: TrainingWorkload) -> int:
