@@ -9,8 +9,9 @@ from typing import Any
 
 
 def peak_rss_bytes() -> int:
-    """Largest resident size of this process so far [byte]."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Largest resident size so far of this process or of one that it started [byte]."""
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts in bytes, Linux in KiB
 
 
 def print_figures(name: str, figures: dict[str, Any]) -> None:

@@ -89,12 +89,14 @@ def parameters(table: dict[str, Any]) -> list[Parameter]:
 
     def walk(node: dict[str, Any], place: tuple[str, ...]) -> None:
         for key, value in node.items():
+            if key == "provenance":
+                continue
             if place[-1:] == ("dispatch_latency",):
                 found.append(Parameter((*place, key), 1e-5, 1e-2, 0.5, value))
-            elif isinstance(value, dict) and "value" not in value:
+            elif isinstance(value, dict):
                 walk(value, (*place, key))
             elif key in BOUNDS:
-                number = value["value"] if isinstance(value, dict) else value
+                number = value
                 low, high = BOUNDS[key]
                 found.append(
                     Parameter(
@@ -252,6 +254,26 @@ def write(values: dict[str, float], source: str) -> None:
     print(f"wrote {TABLE.name} from {source}", file=sys.stderr)
 
 
+def page(results: dict[str, dict[str, float]], values: dict[str, float]) -> str:
+    """The docs page of a fit: errors in sample and held out, and every fitted number."""
+    lines = [
+        "<!-- made by: tools/fit_training.py --data measured_runs.csv --folds 4 --page docs/calibration.md -->",
+        "# Calibration",
+        "",
+        "What the fit of `training/calibration.toml` reaches on the scored runs: in sample, and on rows held",
+        "out by `split_group` (all releases and boxes of one job together). Errors are of step time.",
+        "",
+        "| rows | n | median | p90 | bias |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, r in results.items():
+        lines.append(f"| {name} | {r['n']} | {r['median']:.1%} | {r['p90']:.1%} | {r['bias']:+.1%} |")
+    lines += ["", f"{len(values)} numbers are fitted; none belongs to a row, a model or a release.", ""]
+    lines += ["| parameter | value |", "|---|---:|"]
+    lines += [f"| `{name}` | {value:.4g} |" for name, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Fit, report, cross-validate, write."""
     import tomllib
@@ -264,6 +286,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=0)
     parser.add_argument("--by-source", action="store_true")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--page", type=Path, help="write the errors and the numbers as a docs page")
     options = parser.parse_args()
     chosen = samples(options.data)
     known = parameters(tomllib.loads(TABLE.read_text("utf-8")))
@@ -304,6 +327,8 @@ def main() -> None:
             inside = [s for s in chosen if s.row["source"] != source]
             results[f"without {source}"] = report(fit(inside, warm, 4, say), outside)
     print(json.dumps({"results": results, "parameters": best}, indent=1))
+    if options.page:
+        options.page.write_text(page(results, best), "utf-8")
     if options.write:
         write(best, options.data.name)
 

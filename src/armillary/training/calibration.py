@@ -1,7 +1,7 @@
 """`Calibration`: what chips and software sustain of their datasheets. Reads one data file.
 
-Values live in ``calibration.toml`` beside this file, each with its kind and source. A chip without
-an entry takes its family's, and says so.
+Values live in ``calibration.toml`` beside this file; every table says where its numbers come from. A chip
+without an entry takes its family's, and says so.
 """
 
 from __future__ import annotations
@@ -128,14 +128,8 @@ def _table() -> dict[str, Any]:
 
 
 def _values(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Strip provenance: ``{value = .., kind = ..}`` to the value, tables kept as tables."""
-    out: dict[str, Any] = {}
-    for key, item in entry.items():
-        if isinstance(item, Mapping):
-            out[key] = item["value"] if "value" in item else _values(item)
-        else:
-            out[key] = item
-    return out
+    """Numbers of a table without its provenance."""
+    return {k: _values(v) if isinstance(v, Mapping) else v for k, v in entry.items() if k != "provenance"}
 
 
 def family_of(accelerator: Accelerator) -> str:

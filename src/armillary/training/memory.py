@@ -121,7 +121,9 @@ def stage_memory(
         return width * (dense / np.where(split, layout.shard, 1) + experts / np.where(split, expert_shard, 1))
 
     stored = np.where(zero >= 3, 0.0, (WEIGHT_BYTES + weight_copy) * (dense + experts))
-    gathered = np.where(zero >= 3, (WEIGHT_BYTES + weight_copy) * 2 * weights.layer, 0.0)
+    # Under a pipeline, weights stay gathered over the micro-batches; else two layers are at a time.
+    unsharded = np.where(np.asarray(layout.pp) > 1, dense + experts, 2 * weights.layer)
+    gathered = np.where(zero >= 3, (WEIGHT_BYTES + weight_copy) * unsharded, 0.0)
     per_batch: Numeric = 0.0
     working: Numeric = 0.0
     everything = layout._replace(recompute=0)

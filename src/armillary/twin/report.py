@@ -220,7 +220,7 @@ def _missed_deadline(plan: TrainingPlan, deadline: float | None) -> str:
     if deadline is None or plan.duration <= deadline:
         return ""
     return (
-        f"the deadline binds: the best layout takes {show(plan.duration, 's')} of {show(deadline, 's')} allowed; "
+        f"the deadline binds: the best takes {show(plan.duration, 's')} of {show(deadline, 's')} allowed; "
         f"at the same rate each, about {plan.granted * plan.duration / deadline:,.0f} accelerators would do"
     )
 

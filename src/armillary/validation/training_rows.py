@@ -229,7 +229,7 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
         raise InputError(
             f"layout does not multiply out: ep {ep} x etp {etp} in tp x cp x dp = {tp * cp * dp}"
         )
-    zero, shard = _sharding(r, dp * cp, framework)
+    zero, shard = _sharding(r, dp * cp, dp, framework)
     overlap = "a2a_overlap=on" in r.text("notes")
     sp = r.text("sp")
     if tp > 1 and not sp:
@@ -269,7 +269,7 @@ def _chunks(r: _Reader, pp: int, model: Transformer) -> int:
     return r.whole("vpp", -(-model.num_layers // pp) if interleaves else 1)
 
 
-def _sharding(r: _Reader, ranks: int, framework: str) -> tuple[int, int]:
+def _sharding(r: _Reader, ranks: int, dp: int, framework: str) -> tuple[int, int]:
     text = r.text("fsdp_zero").casefold()
     if framework == "megatron-2021" and text in ("", "0"):
         return 0, 1
@@ -280,6 +280,8 @@ def _sharding(r: _Reader, ranks: int, framework: str) -> tuple[int, int]:
     zero = int(level[1]) if level else 3
     within = re.search(r"(?:within|fsdp2|^)\s*(\d+)", text)
     shard = int(within[1]) if within and int(within[1]) > 1 else ranks
+    if shard == dp:  # FSDP degrees are printed without the context-parallel ranks, which shard as well
+        shard = ranks
     return zero, max(1, min(shard, ranks)) if ranks % max(1, min(shard, ranks)) == 0 else ranks
 
 
