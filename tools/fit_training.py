@@ -63,6 +63,7 @@ BOUNDS = {
     "fp4": (0.1, 0.8),
     "memory": (0.6, 0.92),
     "unfused": (1.0, 3.0),
+    "attention_share": (0.3, 1.0),
     "scale_up_share": (0.4, 0.95),
     "scale_out_share": (0.4, 0.98),
     "tensor_overlap": (0.05, 0.95),
@@ -89,7 +90,7 @@ def parameters(table: dict[str, Any]) -> list[Parameter]:
 
     def walk(node: dict[str, Any], place: tuple[str, ...]) -> None:
         for key, value in node.items():
-            if key == "provenance":
+            if key == "provenance" or (key == "attention_share" and value == 1.0):
                 continue
             if place[-1:] == ("dispatch_latency",):
                 found.append(Parameter((*place, key), 1e-5, 1e-2, 0.5, value))
@@ -257,7 +258,7 @@ def write(values: dict[str, float], source: str) -> None:
 def page(results: dict[str, dict[str, float]], values: dict[str, float]) -> str:
     """The docs page of a fit: errors in sample and held out, and every fitted number."""
     lines = [
-        "<!-- made by: tools/fit_training.py --data measured_runs.csv --folds 4 --page docs/calibration.md -->",
+        "<!-- made by: tools/fit_training.py --data measured_runs.csv --folds 4 --page FILE -->",
         "# Calibration",
         "",
         "What the fit of `training/calibration.toml` reaches on the scored runs: in sample, and on rows held",

@@ -136,9 +136,14 @@ def show(value: float, unit: str = "", digits: int = 3) -> str:
     '1.1 yr'
     >>> show(38e9, "USD")
     '38 billion USD'
+    >>> show(15.6e12, "tokens")
+    '15.6T tokens'
     """
     if unit == "s":
         return _show_time(value, digits)
+    if unit.startswith(("token", "parameter")):
+        factor, letter = next(((f, c) for f, c in _COUNTS if abs(value) >= f), (1.0, ""))
+        return f"{_plain(value / factor, digits)}{letter} {unit}"
     if unit == "USD":
         for factor, word in ((1e12, "trillion "), (1e9, "billion "), (1e6, "million ")):
             if abs(value) >= factor:
@@ -161,6 +166,9 @@ def show(value: float, unit: str = "", digits: int = 3) -> str:
         if magnitude >= factor * (1 - 0.5 * 10.0**-digits):
             return f"{_plain(value / factor, digits)} {prefix}{unit}".rstrip()
     return f"{_plain(value, digits)} {unit}".rstrip()
+
+
+_COUNTS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
 def _show_time(seconds: float, digits: int) -> str:

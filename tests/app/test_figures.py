@@ -1,41 +1,149 @@
+"""Figures are true to their data, well formed, described, legible, and leave the page around them alone."""
+
+from __future__ import annotations
+
+import math
+import re
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from armillary.app.figures import bar_chart, line_chart, rings, scatter, stacked_bar
-from armillary.app.figures.canvas import ticks
+from armillary.app.figures.axes import number, rounded_up, scale, ticks
+from armillary.app.figures.canvas import STYLE, width_of
 
+SVG = "{http://www.w3.org/2000/svg}"
 FIGURES = {
     "stacked": stacked_bar([("a <b>", [("x & y", 1.0), ("z", 0.0)])], "s", "T", limit=2.0),
     "bars": bar_chart([("up", 0.3), ("down", -0.2)], "T", percent=True),
     "lines": line_chart([("s", [(8, 0.3), (576, 0.4)])], "x", "y", "T", log_x=True, percent=True),
-    "empty": line_chart([("s", [])], "x", "y", "T"),
+    "marked": line_chart(
+        [("s", [(1, 2)]), ("t", [])], "x", "y", "T", marks=[(3, "now")], notes=[(1, 2, "!")]
+    ),
     "scatter": scatter([("s", [(1.0, 1.1), (100.0, 90.0)])], "x", "y", "T"),
     "rings": rings([("chip", "1", "8 TB/s"), ("scale-up", "72", "900 GB/s")], "T"),
+    "no rows": stacked_bar([], "s", "T"),
+    "no bars": bar_chart([], "T"),
+    "no lines": line_chart([("s", [])], "x", "y", "T"),
+    "no points": scatter([], "x", "y", "T"),
+    "no rings": rings([], "T"),
 }
+
+
+def parts(svg: str, tag: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(svg).iter(SVG + tag))
+
+
+def words(svg: str) -> list[str]:
+    return ["".join(t.itertext()) for t in parts(svg, "text")]
 
 
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_figures_are_well_formed_and_described(name):
     root = ElementTree.fromstring(FIGURES[name])
-    assert root.find("{http://www.w3.org/2000/svg}title").text == "T"
-    assert root.find("{http://www.w3.org/2000/svg}desc").text
+    assert root.find(SVG + "title").text == "T"
+    assert root.find(SVG + "desc").text
+    assert root.get("role") == "img"
+    assert not re.search(r"nan|inf\b|href|url\(", FIGURES[name].removeprefix(STYLE))
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_words_stay_inside_the_figure(name):
+    root = ElementTree.fromstring(FIGURES[name])
+    for text in root.iter(SVG + "text"):
+        if text.get("transform"):
+            continue
+        size = next((k for k in text.get("class", "").split() if k in ("title", "small", "tiny")), "")
+        room = width_of("".join(text.itertext()), size)
+        left = float(text.get("x")) - {"end": room, "middle": room / 2}.get(text.get("text-anchor"), 0)
+        assert left >= 0
+        assert left + room <= float(root.get("width"))
+        assert 0 < float(text.get("y")) <= float(root.get("height"))
+
+
+def test_style_stays_inside_the_figure():
+    rules = re.findall(r"([^{}]+)\{[^{}]*\}", STYLE.replace("@media(prefers-color-scheme:dark){", ""))
+    assert rules
+    assert all(part.startswith(".figure ") for rule in rules for part in rule.split(","))
 
 
 def test_bars_are_as_long_as_their_values():
-    root = ElementTree.fromstring(stacked_bar([("a", [("x", 3.0), ("y", 1.0)])], "s", "T"))
-    widths = [
-        float(r.get("width"))
-        for r in root.iter("{http://www.w3.org/2000/svg}rect")
-        if r.get("height") == "22.00"
-    ]
+    svg = stacked_bar([("a", [("x", 3.0), ("y", 1.0)]), ("b", [("x", 2.0)])], "s", "T")
+    widths = [float(r.get("width")) for r in parts(svg, "rect") if r.get("height") == "24.00"]
     assert widths[0] == pytest.approx(3 * widths[1], rel=1e-3)
+    assert widths[2] == pytest.approx(2 * widths[1], rel=1e-3)
+    assert {"75%", "25%", "4 s", "2 s"} <= set(words(svg))
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "log"), [(0, 1, False), (0, 7.3e9, False), (8, 576, True), (1, 1e6, True)]
-)
-def test_ticks_stay_inside_and_are_few(low, high, log):
+def test_what_exceeds_the_limit_says_by_how_much():
+    svg = stacked_bar([("a", [("x", 90e9)]), ("b", [("x", 60e9)])], "B", "T", limit=80e9)
+    assert "90 GB, 10 GB over" in words(svg)
+    assert "60 GB" in words(svg)
+    assert "capacity 80 GB" in words(svg)
+
+
+def test_parts_too_thin_to_see_are_drawn_but_not_in_the_legend():
+    svg = stacked_bar([("a", [("thin", 0.001), ("x", 1.0)])], "s", "T")
+    assert "thin" not in words(svg)
+    assert any("thin: 1 ms" in (t.text or "") for t in parts(svg, "title"))
+
+
+def test_negative_bars_go_left_of_zero_and_their_value_is_free_of_the_label():
+    svg = bar_chart([("up", 0.3), ("a rather long label", -0.2)], "T", percent=True)
+    up, down = [r for r in parts(svg, "rect") if r.get("height") == "19.00"]
+    assert float(down.get("x")) + float(down.get("width")) == pytest.approx(float(up.get("x")))
+    label, value = (
+        next(t for t in parts(svg, "text") if t.text == w) for w in ("a rather long label", "−20%")
+    )
+    assert float(value.get("x")) - width_of("−20%") > float(label.get("x"))
+
+
+def test_a_scatter_is_a_square_with_equal_reach():
+    svg = scatter([("s", [(1.0, 10.0), (10.0, 1.0)])], "x", "y", "T")
+    (a, b) = [(float(c.get("cx")), float(c.get("cy"))) for c in parts(svg, "circle")][:2]
+    assert b[0] - a[0] == pytest.approx(b[1] - a[1])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 0.0, -1.0])
+def test_what_cannot_be_drawn_is_refused(bad):
+    with pytest.raises(ValueError, match="positive and finite"):
+        scatter([("s", [(1.0, bad)])], "x", "y", "T")
+    with pytest.raises(ValueError, match="positive and finite"):
+        line_chart([("s", [(bad, 1.0)])], "x", "y", "T", log_x=True)
+    if bad != 0:
+        with pytest.raises(ValueError, match="must be"):
+            stacked_bar([("a", [("x", bad)])], "s", "T")
+
+
+@given(st.floats(1e-9, 1e18), st.floats(1.001, 1e9), st.booleans())
+def test_ticks_stay_inside_and_are_few(low, ratio, log):
+    high = low * ratio
     found = ticks(low, high, log)
-    assert 2 <= len(found) <= 10
+    assert 1 <= len(found) <= 12
+    assert found == sorted(set(found))
     assert all(low * 0.99 <= t <= high * 1.01 for t in found)
+
+
+@given(st.floats(1e-12, 1e18))
+def test_an_axis_from_zero_ends_at_a_tick_above_its_values(high):
+    end = rounded_up(high)
+    assert high * 0.998 <= end <= 2 * high
+    assert ticks(0, end)[-1] == pytest.approx(end)
+
+
+@given(st.floats(1, 1e6), st.floats(1.1, 1e6), st.booleans(), st.floats(0, 1))
+def test_scales_keep_order_and_ends(low, ratio, log, share):
+    high = low * ratio
+    place = scale(low, high, log, 10.0, 500.0)
+    assert place(low) == pytest.approx(10)
+    assert place(high) == pytest.approx(500)
+    assert 9.99 <= place(low + share * (high - low)) <= 500.01
+
+
+def test_numbers_are_short():
+    assert [number(v) for v in (0, 0.1234, 8.0, 4608, 524_288, 2.5e9)] == [
+        "0", "0.123", "8", "4,608", "524,288", "2.5G",
+    ]  # fmt: skip
+    assert [number(v, percent=True) for v in (-0.0001, -0.21, 0.053)] == ["0%", "−21%", "5.3%"]

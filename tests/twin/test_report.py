@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from armillary.scenario import parse
-from armillary.twin import by_domain, by_oversubscription, by_ring_bandwidth, by_scale, run
+from armillary.twin import around, by_domain, by_oversubscription, by_ring_bandwidth, by_scale, run
 
 TEXT = """
 name: tiny
@@ -58,6 +58,8 @@ def test_what_ifs_move_the_right_way(report):
     for name in ("bandwidth scale-up", "bandwidth cluster"):
         assert curves[name] == sorted(curves[name], reverse=True)
     assert curves["oversubscription"] == sorted(curves["oversubscription"])
+    for name, here in (("oversubscription", 0), ("bandwidth cluster", 2), ("domain", 2)):
+        assert curves[name][here] == pytest.approx(work.plan.step, rel=1e-12)
     assert {p.x for c in work.curves if c.name == "scale" for p in c.points} >= {589_824}
 
 
@@ -65,7 +67,7 @@ def test_sweeps_alone_give_what_the_report_gives(report):
     work = report.workloads[0]
     plan, machine = work.plan, work.cluster.machine
     asked = (plan.job, machine, machine.partitions[0], 144)
-    fixed = work.workload.constraints
+    fixed = around(plan.best.layout, work.workload.constraints)
     again = [
         by_ring_bandwidth(*asked, "scale-up", fixed), by_ring_bandwidth(*asked, "cluster", fixed),
         by_oversubscription(*asked, fixed), by_domain(*asked, fixed), by_scale(*asked, fixed),

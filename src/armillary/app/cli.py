@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import signal
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
 from armillary import __version__
-from armillary.errors import ArmillaryError, ScenarioError
+from armillary.errors import ArmillaryError, ScenarioError, did_you_mean
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("armillary.app.run_command", "Answer a scenario: fleet, training plans, sensitivities, report."),
@@ -18,6 +21,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("armillary.app.validate_command", "Score the models on measured runs."),
 }
 """Module of each command, which exports `command`, and its line in the help."""
+
+FIRST_STEPS = """
+\b
+First steps:
+  armillary run openai-aws --out out
+  armillary train --model llama3.1-405b --system p6e-gb300 --gpus 4608
+  armillary catalog show gb300
+"""
 
 
 class LazyGroup(click.Group):
@@ -35,44 +46,65 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the words start with.
+
+        Raises
+        ------
+        click.UsageError
+            If there is no such command; the message suggests near ones.
+        """
+        if args[0] not in COMMANDS:
+            raise click.UsageError(f"unknown command {args[0]!r}{did_you_mean(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=FIRST_STEPS)
 @click.version_option(__version__, prog_name="armillary")
 def cli() -> None:
-    r"""Armillary, the digital twin and planner of AI superclusters.
-
-    \b
-    First steps:
-      armillary run openai-aws --out out
-      armillary train --model llama3.1-405b --system p6e-gb300 --gpus 4608
-      armillary catalog show gb300
-    """
+    """Armillary, the digital twin and planner of AI superclusters."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit 0 answered, 1 no feasible answer, 2 bad input, 130 interrupted."""
+    """Run the command line; exit 0 answered, 1 no feasible answer, 2 bad input, 130 interrupted.
+
+    Where the reader of a pipe has gone, the process ends by SIGPIPE, as others do.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal cannot show becomes a question mark
+            stream.reconfigure(errors="replace")
+    if arguments is None and sys.platform != "win32":
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         status = cli.main(arguments, prog_name="armillary", standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        _end(error.format_message(), 2)
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        where = error.ctx if isinstance(error, click.UsageError) else None
+        hint = f"\nhint: {where.command_path} --help" if where is not None else ""
+        _end(f"error: {error.format_message().rstrip('.')}{hint}", 2)
     except ScenarioError as error:
-        click.echo(str(error), err=True)  # its lines name their places themselves
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code)  # its lines name their places themselves
     except ArmillaryError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        _end(f"error: {error}", error.exit_code)
     except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        _end("interrupted", 130)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _end(f"error: {place}{error.strerror or error}", 2)
+
+
+def _end(words: str, code: int) -> NoReturn:
+    click.echo(words, err=True)
+    sys.exit(code)

@@ -4,49 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+PIPED_COLUMNS = 140
+"""Width of what is not written to a terminal, so that a file does not depend on who made it."""
+
 QUIET_SECONDS = 2.0
 """Work shorter than this shows no progress bar. [s]"""
 
 
-@cache
-def _console(stderr: bool) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr, soft_wrap=False, highlight=False)
-
-
 def out() -> Console:
-    """The console of the answer. Colours only on a terminal; 120 columns where the output is piped."""
+    """Return the console of the answer (stdout); colours and the width of the window on a terminal only."""
     from rich.console import Console
 
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=140)
+    return console if console.is_terminal else Console(highlight=False, width=PIPED_COLUMNS)
 
 
 def err() -> Console:
-    """The console of the talk."""
-    return _console(True)
+    """Return the console of the talk (stderr)."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
 
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function ``(done, total)`` that draws a bar on stderr once the work has taken two seconds."""
+    """Give a function ``(done, total)`` that draws a bar once the work has taken two seconds.
+
+    The bar is on stderr, only where that is a terminal, and gone when the work is done.
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    start = monotonic()
+    console, start = err(), monotonic()
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(),
-        console=err(),
+        console=console,
         transient=True,
     )
     task = bar.add_task(what, total=None)
@@ -54,7 +54,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
     def step(done: int, total: int) -> None:
         nonlocal shown
-        if not shown and monotonic() - start > QUIET_SECONDS and err().is_terminal:
+        if not shown and console.is_terminal and monotonic() - start > QUIET_SECONDS:
             bar.start()
             shown = True
         if shown:

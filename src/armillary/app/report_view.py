@@ -93,7 +93,7 @@ def workload_title(w: WorkloadAnswer) -> str:
     """One line of what is trained where."""
     job = w.workload
     return (
-        f"{job.name}: {job.model_name} ({show(w.parameters)} parameters), {show(job.tokens, 'tokens')}, "
+        f"{job.name}: {job.model_name} ({show(w.parameters, 'parameters')}), {show(job.tokens, 'tokens')}, "
         f"{job.precision}, on {job.slice.accelerators:,} {job.slice.accelerator.name.upper()}"
     )
 

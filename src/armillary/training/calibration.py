@@ -55,6 +55,7 @@ class Software:
     grouped_share : of the GEMM rate that grouped GEMMs of experts sustain [-].
     gradient_bytes : width of the gradient that is accumulated and reduced [byte].
     attention : ``native`` for the chip's best fused kernel, ``flash2`` for FlashAttention-2.
+    attention_share : of that kernel's rate that the framework's attention reaches [-].
     unfused : bytes that memory-bound work moves over those of fused kernels [-].
     fused_attention : False before FlashAttention.
     jitter : standard deviation of a rank's step time over its mean [-].
@@ -78,6 +79,7 @@ class Software:
     grouped_share: float
     gradient_bytes: float
     attention: str
+    attention_share: float
     unfused: float
     fused_attention: bool
     jitter: float
@@ -107,8 +109,10 @@ class Calibration:
             gemm_flops=peak * self.chip.gemm["bf16"],
             gemm_half_depth=self.chip.gemm_half_depth,
             wave_sensitivity=self.chip.wave_sensitivity,
-            attention_flops=peak * (chip.flash2 if flash2 else chip.attention),
-            attention_backward_flops=peak * (chip.flash2_backward if flash2 else chip.attention_backward),
+            attention_flops=peak * s.attention_share * (chip.flash2 if flash2 else chip.attention),
+            attention_backward_flops=peak
+            * s.attention_share
+            * (chip.flash2_backward if flash2 else chip.attention_backward),
             attention_half_occupancy=self.chip.attention_half_occupancy,
             memory_bandwidth=accelerator.memory_bandwidth * self.chip.memory,
             unfused=s.unfused,

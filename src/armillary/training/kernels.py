@@ -13,7 +13,7 @@ import numpy as np
 Numeric = Any
 
 ROOFLINE_SHARPNESS = 1.6
-"""How hard the corner of the roofline is: infinity is `max`, 1 is a sum. 1.6 fits 681 dense and 120
+"""How hard the corner of the roofline is: infinity is `max`, 1 is a sum. 1.6 fits 697 dense and 120
 grouped GEMMs on B200 and A100 together (MooreThreads/SimuMax configs; tools/fit_kernels.py)."""
 
 

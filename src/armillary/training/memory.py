@@ -40,8 +40,8 @@ class Memory(NamedTuple):
 
     @property
     def total(self) -> Numeric:
-        """Sum of the parts [byte]."""
-        return sum(self)
+        """Sum of the parts, those of few axes first, so that a mesh is filled late [byte]."""
+        return sum(sorted(self, key=np.size))
 
 
 class Weights(NamedTuple):

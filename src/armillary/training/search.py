@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from armillary.training.layout import Layout
 from armillary.training.space import COHERENT_BANDWIDTH, OFFLOADS, Space, space
 from armillary.training.step import Estimate, Job, estimate
 
-ELEMENTS_PER_BLOCK = 40_000
+ELEMENTS_PER_BLOCK = 120_000
 """Layouts evaluated at once: enough to amortise numpy's calls, few enough to stay in cache."""
 
 
@@ -151,9 +151,9 @@ def _search(
         if not valid.any():
             continue
         answer = estimate(job, machine, layout, calibration)
-        shape = np.broadcast_shapes(np.shape(answer.time.total), np.shape(answer.memory.total), valid.shape)
+        shape = np.broadcast_shapes(np.shape(answer.time.total), np.shape(answer.memory_total), valid.shape)
         time = np.where(valid, np.broadcast_to(answer.time.total, shape), np.inf)
-        memory = np.broadcast_to(answer.memory.total, shape)
+        memory = np.broadcast_to(answer.memory_total, shape)
         fits = valid & (memory <= answer.capacity)
         evaluated += int(np.count_nonzero(valid))
         too_large += int(np.count_nonzero(valid & ~fits))
@@ -177,12 +177,27 @@ def _search(
     )
 
 
+class _Found(NamedTuple):
+    """A layout of a mesh, not yet taken out of it."""
+
+    time: float
+    memory: float
+    mesh: Layout
+    position: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def single(self) -> Layout:
+        """The layout by itself."""
+        return self.mesh.at(self.position, self.shape)
+
+
 class _Shortlist:
     """The best of what has been seen so far, block by block."""
 
     def __init__(self, top: int) -> None:
         self.top = top
-        self.seen: list[tuple[float, float, Layout]] = []
+        self.seen: list[_Found] = []
         self.nearest: Layout | None = None
         self._nearest_bytes = np.inf
 
@@ -210,28 +225,29 @@ class _Shortlist:
         front = order[np.concatenate([[True], flat_memory[order][1:] < lowest[:-1]])]
         for flat in dict.fromkeys([*order[: self.top].tolist(), *front.tolist()]):
             index = tuple(int(i) for i in np.unravel_index(flat, shape))
-            self.seen.append((float(flat_time[flat]), float(flat_memory[flat]), layout.at(index, shape)))
+            self.seen.append(_Found(float(flat_time[flat]), float(flat_memory[flat]), layout, index, shape))
         if len(self.seen) > 2000:
             self._prune()
 
     def _prune(self) -> None:
         fastest, roomiest, front = self._split()
-        self.seen = list(dict.fromkeys([*fastest, *roomiest, *front]))
+        self.seen = list({id(item): item for item in (*fastest, *roomiest, *front)}.values())
 
-    def _split(self) -> tuple[list[Any], list[Any], list[Any]]:
-        by_time = sorted(self.seen, key=lambda item: item[:2])
+    def _split(self) -> tuple[list[_Found], list[_Found], list[_Found]]:
+        by_time = sorted(self.seen, key=lambda item: (item.time, item.memory))
         if not by_time:
             return [], [], []
-        limit = by_time[0][0] * ROOMY_SLOWDOWN
-        roomy = sorted((s for s in by_time if s[0] <= limit), key=lambda item: item[1])
-        front, least = [], np.inf
+        limit = by_time[0].time * ROOMY_SLOWDOWN
+        roomy = sorted((s for s in by_time if s.time <= limit), key=lambda item: item.memory)
+        front: list[_Found] = []
+        least = np.inf
         for item in by_time:
-            if item[1] < least:
+            if item.memory < least:
                 front.append(item)
-                least = item[1]
+                least = item.memory
         return by_time[: self.top], roomy[: self.top], front
 
     def ranked(self) -> tuple[list[Layout], list[Layout], list[Layout]]:
         """Fastest, roomiest, Pareto front."""
         fastest, roomiest, front = self._split()
-        return [x[2] for x in fastest], [x[2] for x in roomiest], [x[2] for x in front]
+        return [x.single for x in fastest], [x.single for x in roomiest], [x.single for x in front]

@@ -48,6 +48,18 @@ from armillary.training.stages import StageTables, stage_tables, stages
 
 Numeric = Any
 
+OPTIMIZER_TRAFFIC = 38.0
+"""Bytes that an Adam step moves per parameter: gradient (4, and 4 for its norm), FP32 weight and two moments
+read and written (24), gradient cleared (4), BF16 weight written (2). [byte]"""
+HOST_ADAM_BYTES = 28.0
+"""The same on the host, whose gradient and weight cross the link apart. [byte]"""
+HOST_STREAM = 100e9
+"""Host memory that one accelerator's share of the host streams; assumption: Grace reaches about 400 GB/s
+for two accelerators (NVIDIA Grace datasheet, 2023), shared with the input pipeline. [byte/s]"""
+GRADIENT_BUCKETS = 16.0
+"""Buckets of a gradient exchange: the last to be reduced has nothing to hide under. Assumption; Megatron-Core
+cuts buckets of 40 million parameters and more. [-]"""
+
 
 class Job(NamedTuple):
     """What is trained.
@@ -92,8 +104,8 @@ class StepTime(NamedTuple):
 
     @property
     def total(self) -> Numeric:
-        """Sum of the parts [s]."""
-        return sum(self)
+        """Sum of the parts, those of few axes first, so that a mesh is filled late [s]."""
+        return sum(sorted(self, key=np.size))
 
 
 class Busy(NamedTuple):
@@ -114,7 +126,8 @@ class Estimate(NamedTuple):
 
     time: StepTime
     busy: Busy
-    memory: Memory
+    first_stage: Memory
+    last_stage: Memory
     micro_batches: Numeric
     flops: float
     tokens: float
@@ -123,9 +136,19 @@ class Estimate(NamedTuple):
     peak: float
 
     @property
+    def memory(self) -> Memory:
+        """Of the fuller of first and last stage, part by part [byte]."""
+        return fuller(self.first_stage, self.last_stage)
+
+    @property
+    def memory_total(self) -> Numeric:
+        """Total of `memory`, without taking it apart [byte]."""
+        return np.maximum(self.first_stage.total, self.last_stage.total)
+
+    @property
     def fits(self) -> Numeric:
         """True where memory suffices."""
-        return self.memory.total <= self.capacity
+        return self.memory_total <= self.capacity
 
     @property
     def step(self) -> Numeric:
@@ -262,15 +285,13 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
         middle.weight_gradient,
     )
 
-    weights_first, weights_last, per_layer = _stage_weights(model, tables, spread, layout)
+    weights_first, weights_last = _stage_weights(model, tables, spread, layout)
     exchange, exchange_busy = _data_parallel(
         weights_first, weights_last, mean, micro_batches, layout, links, software
     )
     updated = _optimizer_weights(weights_first, weights_last, layout)
-    optimizer = updated * 38.0 / kernels.memory_bandwidth * (1.0 - layout.offload_optimizer)
-    offload = _offload(
-        job, chip.host_bandwidth, updated, per_layer, spread.layers, mean, micro_batches, layout
-    )
+    optimizer = updated * OPTIMIZER_TRAFFIC / kernels.memory_bandwidth * (1.0 - layout.offload_optimizer)
+    offload = _offload(job, chip.host_bandwidth, updated, spread.layers, mean, micro_batches, layout)
 
     n = micro_batches
     parts = StepTime(
@@ -300,12 +321,15 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
         pipeline_transfer=n * hops,
         data_parallel=exchange_busy,
     )
-    memory = _memory(job, tables, spread, weights_first, weights_last, per_layer, local, n, layout, software)
+    first_stage, last_stage = _memory(
+        job, tables, spread, weights_first, weights_last, local, n, layout, software
+    )
     flops = training_flops(model, job.sequence) * job.tokens_per_step
     return Estimate(
         parts,
         busy,
-        memory,
+        first_stage,
+        last_stage,
         n,
         float(flops),
         job.tokens_per_step,
@@ -426,7 +450,7 @@ def _mtp(model: Transformer) -> tuple[Layer, Gemm] | None:
 
 def _stage_weights(
     model: Transformer, tables: StageTables, spread: Any, layout: Layout
-) -> tuple[Weights, Weights, list[Any]]:
+) -> tuple[Weights, Weights]:
     """Parameters on one accelerator of the first and of the last stage, before ZeRO."""
     per_layer = [layer_parameters(kind, model.hidden, norm_bias=model.norm_bias) for kind in tables.kinds]
     count = parameters(model)
@@ -446,7 +470,7 @@ def _stage_weights(
     both = count.embedding + count.head + rest + modules
     first = of(spread.middle, np.where(single, both, count.embedding))
     last = of(spread.last, np.where(single, both, head + rest + modules))
-    return first, last, per_layer
+    return first, last
 
 
 def _expert_shard(layout: Layout) -> Numeric:
@@ -490,10 +514,7 @@ def _data_parallel(
     backward_gather = np.where((zero >= 3) & (np.asarray(layout.pp) == 1), gather, 0.0)
     room = software.data_overlap * layout.overlap_dp
     backward = mean.input_gradient + mean.weight_gradient
-    layers = (
-        16.0  # buckets: the last one to be reduced and the first to be gathered have nothing to hide under
-    )
-    tail = (reduce + gather) / layers * (np.asarray(layout.overlap_dp) > 0)
+    tail = (reduce + gather) / GRADIENT_BUCKETS * (np.asarray(layout.overlap_dp) > 0)
     exposed = (
         np.maximum(reduce + backward_gather - room * backward, 0.0)
         + np.maximum(gather - room * mean.forward, 0.0)
@@ -506,16 +527,15 @@ def _offload(
     job: Job,
     host_bandwidth: float,
     updated: Numeric,
-    per_layer: list[Any],
     layers: Numeric,
     mean: Passes,
     micro_batches: Numeric,
     layout: Layout,
 ) -> Numeric:
     """Time that offloading adds: optimizer over the host link and in host memory, activations not hidden."""
-    host_adam = 28.0 / 100e9  # bytes per parameter over what one accelerator's share of host memory streams
-    optimizer = updated * ((2.0 + 4.0) / host_bandwidth + host_adam) * layout.offload_optimizer
-    del per_layer
+    optimizer = (
+        updated * ((2.0 + 4.0) / host_bandwidth + HOST_ADAM_BYTES / HOST_STREAM) * layout.offload_optimizer
+    )
     tokens = layout.micro_batch * job.sequence / layout.cp
     saved = (
         sum(
@@ -524,7 +544,7 @@ def _offload(
         / job.model.num_layers
     )
     moved = saved * tokens / layout.tp * layers * layout.offload_activations
-    hidden = 0.9 * mean.forward
+    hidden = mean.forward
     activations = 2 * np.maximum(moved / host_bandwidth - hidden, 0.0) * micro_batches
     return optimizer + activations
 
@@ -535,13 +555,12 @@ def _memory(
     spread: Any,
     first: Weights,
     last: Weights,
-    per_layer: list[Any],
     tokens: Numeric,
     micro_batches: Numeric,
     layout: Layout,
     software: Software,
-) -> Memory:
-    del per_layer
+) -> tuple[Memory, Memory]:
+    """Memory of the first and of the last stage."""
     saved = [saved_activations(kind, job.model.hidden) for kind in tables.kinds]
     vocab = job.model.vocab / layout.tp
     single = np.asarray(layout.pp) == 1
@@ -565,4 +584,4 @@ def _memory(
 
     start = of(first, spread.middle, np.where(single, vocab, 0.0), held_on_first_stage(layout, micro_batches))
     end = of(last, spread.last, vocab, held_on_last_stage(layout, micro_batches))
-    return fuller(start, end)
+    return start, end

@@ -15,6 +15,7 @@ from armillary.training import Job, recipe
 from armillary.twin.plan import Price, TrainingPlan, plan_training
 from armillary.twin.sensitivity import (
     Curve,
+    around,
     by_domain,
     by_oversubscription,
     by_ring_bandwidth,
@@ -201,7 +202,7 @@ def _workload(
     bounds = sorted(((k, v) for k, v in shares.items() if k != "gemm" and v > 0.005), key=lambda b: -b[1])
     partition: Partition = machine.partitions[index]
     asked = (job, machine, partition, granted)
-    fixed = workload.constraints
+    fixed = around(best.layout, workload.constraints)
     curves: list[Curve] = []
     for vary in (
         partial(by_ring_bandwidth, *asked, "scale-up", fixed),

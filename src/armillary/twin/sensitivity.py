@@ -9,7 +9,7 @@ from typing import Any
 from armillary.catalog import Catalog
 from armillary.errors import InfeasibleError, InputError
 from armillary.machine import Machine, Partition, build
-from armillary.training import Candidate, Job, calibration, search
+from armillary.training import Candidate, Job, Layout, calibration, search
 from armillary.twin.plan import grown, uses_of
 
 DOMAINS = (8, 36, 72, 144, 576)
@@ -83,6 +83,21 @@ def _point(
         float(e.tokens_per_accelerator) * used,
         best.layout.describe(),
     )
+
+
+def around(layout: Layout, fixed: Mapping[str, Sequence[Any]] | None = None) -> dict[str, list[Any]]:
+    """Constraints for what-ifs near a plan: `NARROW` with the plan's own choices added, then `fixed`.
+
+    With these the unchanged machine gives the plan's own step time.
+    """
+    near = {name: list(values) for name, values in NARROW.items()}
+    for name in near:
+        if name == "sharding":
+            near[name] += [(int(layout.zero), where) for where in ("all", "domain")]
+        else:
+            near[name].append(getattr(layout, name))
+    unique = {name: list(dict.fromkeys(values)) for name, values in near.items()}
+    return {**unique, **{name: list(values) for name, values in (fixed or {}).items()}}
 
 
 def _narrowed(fixed: Mapping[str, Sequence[Any]] | None) -> dict[str, Sequence[Any]]:

@@ -230,7 +230,7 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
             f"layout does not multiply out: ep {ep} x etp {etp} in tp x cp x dp = {tp * cp * dp}"
         )
     zero, shard = _sharding(r, dp * cp, dp, framework)
-    overlap = "a2a_overlap=on" in r.text("notes")
+    overlap = _expert_overlap(r, ep)
     sp = r.text("sp")
     if tp > 1 and not sp:
         r.assumed.append("sp=1")
@@ -259,6 +259,18 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
         overlap_dp=0 if framework == "megatron-2021" else 1,
         overlap_ep=int(overlap),
     )
+
+
+def _expert_overlap(r: _Reader, ep: int) -> bool:
+    """Dispatch under compute: as printed, else where NVIDIA's presets have it (experts beyond one node)."""
+    notes = r.text("notes")
+    if "a2a_overlap=" in notes:
+        return "a2a_overlap=on" in notes
+    presets = r.text("source").startswith(("Megatron-Bridge", "NVIDIA DGX Cloud"))
+    if presets and ep > r.whole("gpus_per_nvlink_domain", 8):
+        r.assumed.append("overlap of expert dispatch (presets with experts beyond one node)")
+        return True
+    return False
 
 
 def _chunks(r: _Reader, pp: int, model: Transformer) -> int:

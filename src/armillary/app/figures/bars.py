@@ -1,12 +1,15 @@
-"""Stacked and plain horizontal bars."""
+"""Stacked and diverging horizontal bars."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from armillary.app.figures.canvas import PALETTE, Canvas, number, ticks
+from armillary.app.figures.axes import check, number, ticks
+from armillary.app.figures.canvas import Canvas, ink_on, legend_height, width_of
 
-WIDTH = 860.0
+WIDTH, LEFT, RIGHT = 860.0, 24.0, 836.0
+NAMED = 0.002
+"""Parts under this share of every row are drawn, and named by their tooltip, but not in the legend. [-]"""
 
 
 def stacked_bar(
@@ -16,94 +19,121 @@ def stacked_bar(
     limit: float | None = None,
     limit_label: str = "capacity",
 ) -> str:
-    """Draw one horizontal bar a row, made of named parts.
+    """Draw one horizontal bar a row, made of named parts; the row's total stands at its end.
 
     Parameters
     ----------
     rows : sequence of (label, sequence of (part, value))
+        Values in the SI unit `unit`; a part of 0 is left out.
     unit : str
-        For labels, e.g. ``s`` or ``B``.
+        ``s``, ``B``, ``W`` ...; written with a prefix.
     title : str
     limit : float, optional
-        A value to mark with a line, such as the memory of an accelerator.
+        A value to mark with a line, such as the memory of an accelerator; rows past it say by how much.
+    limit_label : str
+        What the limit is.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite or negative.
     """
-    names = list(dict.fromkeys(name for _, parts in rows for name, value in parts if value > 0))
-    colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
-    totals = [sum(v for _, v in parts) for _, parts in rows]
+    for _, parts in rows:
+        check((value for _, value in parts), False, "value")
+        if any(value < 0 for _, value in parts):
+            raise ValueError(f"The parts of a stacked bar must be 0 or more. Got {dict(parts)!r} instead.")
+    totals = [sum(value for _, value in parts) for _, parts in rows]
+    drawn = [(name, v, t) for (_, parts), t in zip(rows, totals, strict=True) for name, v in parts if v > 0]
+    by_size = {
+        name: max(v / t for n, v, t in drawn if n == name) for name in dict.fromkeys(d[0] for d in drawn)
+    }
+    names = sorted(
+        by_size, key=lambda name: by_size[name] < NAMED
+    )  # stable: what the legend names comes first
+    named = [name for name in names if by_size[name] >= NAMED]
+    ends = [_end(total, limit, unit) for total in totals]
     most = max([*totals, limit or 0.0]) or 1.0
-    top, pitch, left, right = 52.0, 50.0, 24.0, 90.0
-    legend_lines = 1 + int(sum(26 + 7.0 * len(n) for n in names) // (WIDTH - 60))
-    height = top + pitch * len(rows) + 34 + 20 * legend_lines + 16
-    canvas = Canvas(
-        WIDTH,
-        height,
-        title,
-        "; ".join(f"{label}: {number(t, unit)}" for (label, _), t in zip(rows, totals, strict=True)),
+    right = RIGHT - max(
+        (width_of(e) + 10 for e, t in zip(ends, totals, strict=True) if t > 0.7 * most), default=0
     )
-    canvas.text(left, 30, title, "title")
-    scale = (WIDTH - left - right) / most
-    bottom = top + pitch * len(rows)
+    right = min(right, RIGHT - 12)
+    top, pitch = 62.0 if limit is not None else 48.0, 52.0
+    bottom = top + pitch * len(rows) + 4
+    height = bottom + 34 + (legend_height(named, RIGHT - LEFT) + 8 if named else 0)
+    spoken = "; ".join(f"{label}: {number(t, unit)}" for (label, _), t in zip(rows, totals, strict=True))
+    canvas = Canvas(WIDTH, height, title, spoken or "no rows")
+    canvas.heading()
+    grow = (right - LEFT) / most
     for value in ticks(0, most):
-        x = left + value * scale
+        x = LEFT + value * grow
         canvas.line(x, top, x, bottom)
-        canvas.text(x, bottom + 16, number(value, unit), "small muted", "middle")
-    for i, (label, parts) in enumerate(rows):
-        y = top + i * pitch
-        canvas.text(left, y + 13, label, "small")
-        x = left
+        canvas.text(x, bottom + 17, number(value, unit), "tiny muted", "middle" if value else "start")
+    for i, ((_, parts), total, end) in enumerate(zip(rows, totals, ends, strict=True)):
+        y, x = top + i * pitch, LEFT
         for name, value in parts:
             if value <= 0:
                 continue
-            tip = f"{name}: {number(value, unit)} ({value / totals[i]:.1%})"
-            canvas.rect(x, y + 18, value * scale, 22, colours[name], tip)
-            x += value * scale
-        canvas.text(x + 6, y + 34, number(totals[i], unit), "small")
+            width, colour = value * grow, names.index(name)
+            tip = f"{name}: {number(value, unit)}, {value / total:.1%} of {number(total, unit)}"
+            canvas.rect(x, y + 20, width, 24, colour, tip, kind="gap" if width > 3 else "")
+            share = f"{value / total:.0%}"
+            if width > width_of(share, "tiny") + 10:
+                canvas.text(x + width / 2, y + 36, share, f"tiny {ink_on(colour)}", "middle")
+            x += width
+        over = limit is not None and total > limit
+        canvas.text(x + 7, y + 36, end, "small strong halo" + (" over" if over else ""))
     if limit is not None:
-        x = left + limit * scale
-        canvas.line(x, top - 4, x, bottom, "mark", "5 4")
-        canvas.text(x - 4, top - 8, f"{limit_label} {number(limit, unit)}", "small", "end")
-    canvas.legend(left, bottom + 42, [(n, colours[n]) for n in names], WIDTH - 60)
+        x = LEFT + limit * grow
+        canvas.line(x, top - 6, x, bottom, "mark", "5 4")
+        words, late = f"{limit_label} {number(limit, unit)}", x > WIDTH / 2
+        canvas.text(x + (4 if late else -4), top - 11, words, "small", "end" if late else "start")
+    for i, (label, _) in enumerate(rows):  # last, so that no line crosses the words
+        canvas.text(LEFT, top + i * pitch + 14, label, "small halo", room=RIGHT - LEFT)
+    canvas.legend(LEFT, bottom + 44, named, RIGHT)
     return canvas.svg()
 
 
+def _end(total: float, limit: float | None, unit: str) -> str:
+    over = limit is not None and total > limit
+    return number(total, unit) + (f", {number(total - (limit or 0.0), unit)} over" if over else "")
+
+
 def bar_chart(rows: Sequence[tuple[str, float]], title: str, unit: str = "", percent: bool = False) -> str:
-    """Draw horizontal bars, to the left of zero where negative.
+    """Draw one horizontal bar a row, to the left of zero and in another colour where negative.
 
     Parameters
     ----------
     rows : sequence of (label, value)
+    title : str
+    unit : str
+        For the values, e.g. ``s``.
     percent : bool
         True where values are shares.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite.
     """
-    top, pitch = 48.0, 26.0
-    left = 40 + 7.0 * max((len(label) for label, _ in rows), default=0)
+    check((value for _, value in rows), False, "value")
+    texts = [number(value, unit, percent) for _, value in rows]
+    top, pitch = 50.0, 28.0
+    bottom = top + pitch * len(rows)
+    left = LEFT + 12 + min(max((width_of(label) for label, _ in rows), default=0), 0.45 * WIDTH)
     low, high = min([0.0, *(v for _, v in rows)]), max([0.0, *(v for _, v in rows)])
-    span = (high - low) or 1.0
-    scale = (WIDTH - left - 90) / span
-    height = top + pitch * len(rows) + 30
-    canvas = Canvas(WIDTH, height, title, "; ".join(f"{a}: {number(v, unit, percent)}" for a, v in rows))
-    canvas.text(24, 30, title, "title")
-    zero = left + (0 - low) * scale
-    for i, (label, value) in enumerate(rows):
-        y = top + i * pitch
-        canvas.text(left - 10, y + 14, label, "small", "end")
-        x = min(zero, zero + value * scale)
+    room = max(map(width_of, texts), default=0) + 10
+    start, end = left + (room if low < 0 else 0), RIGHT - (room if high > 0 else 0)
+    grow = (end - start) / ((high - low) or 1.0)
+    spoken = "; ".join(f"{label}: {text}" for (label, _), text in zip(rows, texts, strict=True))
+    canvas = Canvas(WIDTH, bottom + 20, title, spoken or "no rows")
+    canvas.heading()
+    zero = start - low * grow
+    for i, ((label, value), text) in enumerate(zip(rows, texts, strict=True)):
+        y, tip = top + i * pitch, zero + value * grow
+        canvas.text(left - 12, y + 17, label, "small", "end", room=left - 12 - LEFT)
         canvas.rect(
-            x,
-            y + 2,
-            abs(value) * scale,
-            17,
-            PALETTE[0] if value >= 0 else PALETTE[3],
-            f"{label}: {number(value, unit, percent)}",
-            2,
+            min(zero, tip), y + 3, abs(value) * grow, 19, 0 if value >= 0 else 3, f"{label}: {text}", 2
         )
-        end = zero + value * scale
-        canvas.text(
-            end + (6 if value >= 0 else -6),
-            y + 15,
-            number(value, unit, percent),
-            "small",
-            "start" if value >= 0 else "end",
-        )
-    canvas.line(zero, top - 2, zero, top + pitch * len(rows), "axis")
+        canvas.text(tip + (7 if value >= 0 else -7), y + 17, text, "small", "start" if value >= 0 else "end")
+    canvas.line(zero, top - 3, zero, bottom, "axis")
     return canvas.svg()

@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
-from armillary.app.figures.canvas import PALETTE, Canvas, number, ticks
+from armillary.app.figures.axes import check, number, rounded_up, scale, ticks
+from armillary.app.figures.canvas import Canvas, legend_height, width_of
 
-WIDTH, HEIGHT = 860.0, 400.0
-LEFT, RIGHT, TOP, BOTTOM = 84.0, 30.0, 52.0, 86.0
+WIDTH, LEFT, RIGHT = 860.0, 84.0, 828.0
+PLOT = 270.0
+"""Height of a line chart's plot. [pixel]"""
 
 Series = Sequence[tuple[str, Sequence[tuple[float, float]]]]
-
-
-def _axis(low: float, high: float, log: bool, start: float, end: float) -> Callable[[float], float]:
-    if log:
-        a, b = math.log10(low), math.log10(high)
-        return lambda v: start + (math.log10(v) - a) / ((b - a) or 1.0) * (end - start)
-    return lambda v: start + (v - low) / ((high - low) or 1.0) * (end - start)
-
-
-def _frame(
-    canvas: Canvas,
-    xs: Sequence[float],
-    ys: Sequence[float],
-    log_x: bool,
-    log_y: bool,
-    x_label: str,
-    y_label: str,
-    percent: bool,
-    y_unit: str,
-    x_at: Sequence[float] | None,
-) -> tuple[Callable[[float], float], Callable[[float], float]]:
-    low_x, high_x = min(xs), max(xs)
-    low_y, high_y = (min(ys) * 0.9, max(ys) * 1.1) if log_y else (min(0.0, min(ys)), max(ys) * 1.08 or 1.0)
-    x = _axis(low_x, high_x, log_x, LEFT + 12, WIDTH - RIGHT - 12)
-    y = _axis(low_y, high_y, log_y, HEIGHT - BOTTOM, TOP)
-    for value in ticks(low_y, high_y, log_y):
-        canvas.line(LEFT, y(value), WIDTH - RIGHT, y(value))
-        canvas.text(LEFT - 8, y(value) + 4, number(value, y_unit, percent), "small muted", "end")
-    for value in x_at if x_at is not None else ticks(low_x, high_x, log_x):
-        canvas.line(x(value), HEIGHT - BOTTOM, x(value), HEIGHT - BOTTOM + 5, "axis")
-        canvas.text(x(value), HEIGHT - BOTTOM + 19, number(value), "small muted", "middle")
-    canvas.line(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "axis")
-    canvas.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - BOTTOM + 40, x_label, "small", "middle")
-    canvas.text(22, (TOP + HEIGHT - BOTTOM) / 2, y_label, "small", "middle", -90)
-    return x, y
+Place = Callable[[float], float]
 
 
 def line_chart(
@@ -57,61 +24,179 @@ def line_chart(
     log_y: bool = False,
     percent: bool = False,
     y_unit: str = "",
+    marks: Sequence[tuple[float, str]] = (),
+    notes: Sequence[tuple[float, float, str]] = (),
 ) -> str:
-    """Draw lines with a marker at each point; every x that has a point gets a tick if they are few.
+    """Draw lines with a marker at each point; one short line alone has its values written at the points.
 
     Parameters
     ----------
     series : sequence of (name, sequence of (x, y))
+        Without any point, the figure says so.
+    x_label, y_label, title : str
+    log_x, log_y : bool
+        Logarithmic axes; a linear y axis starts at 0, or below it where values are negative.
+    percent : bool
+        True where y is a share.
+    y_unit : str
+        SI unit of y, written with a prefix.
+    marks : sequence of (x, words)
+        Vertical lines with words, e.g. where the machine stands today.
+    notes : sequence of (x, y, words)
+        Words at a point.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite, or not positive on a logarithmic axis.
     """
     points = [p for _, line in series for p in line]
-    canvas = Canvas(WIDTH, HEIGHT, title, f"{y_label} against {x_label}: " + "; ".join(n for n, _ in series))
-    canvas.text(24, 30, title, "title")
-    if not points:
-        canvas.text(WIDTH / 2, HEIGHT / 2, "nothing fits", "muted", "middle")
-        return canvas.svg()
-    xs = sorted({p[0] for p in points})
-    x, y = _frame(
-        canvas,
-        xs,
-        [p[1] for p in points],
-        log_x,
-        log_y,
-        x_label,
-        y_label,
-        percent,
-        y_unit,
-        xs if len(xs) <= 8 else None,
+    names = [name for name, _ in series]
+    shown = names if len(names) > 1 else []
+    top = 54.0 + (legend_height(shown, RIGHT - 24) if shown else 0)
+    bottom = top + PLOT
+    canvas = Canvas(
+        WIDTH, bottom + 54, title, f"{y_label} against {x_label}: {_spoken(series, y_unit, percent)}"
     )
-    for i, (name, line) in enumerate(series):
-        colour = PALETTE[i % len(PALETTE)]
+    canvas.heading()
+    if not points:
+        canvas.text(WIDTH / 2, top + PLOT / 2, "nothing fits", "muted", "middle")
+        return canvas.svg()
+    xs = [p[0] for p in points] + [m[0] for m in marks] + [n[0] for n in notes]
+    ys = [p[1] for p in points] + [n[1] for n in notes]
+    check(xs, log_x, "x")
+    check(ys, log_y, "y")
+    canvas.legend(24, 54, shown, RIGHT, markers=True)
+    single = sorted({p[0] for p in points})
+    x = scale(min(xs), max(xs), log_x, LEFT + 18, RIGHT - 18)
+    low, high = _reach(ys, log_y)
+    y = scale(low, high, log_y, bottom, top)
+    _y_axis(canvas, y, ticks(low, high, log_y), y_label, lambda v: number(v, y_unit, percent), LEFT, RIGHT)
+    _x_axis(canvas, x, single if len(single) <= 12 else ticks(min(xs), max(xs), log_x), x_label, bottom)
+    for at, words in marks:
+        canvas.line(x(at), top - 4, x(at), bottom, "mark", "5 4")
+        late = x(at) > (LEFT + RIGHT) / 2
+        canvas.text(x(at) + (-6 if late else 6), top + 8, words, "small halo", "end" if late else "start")
+    for colour, (name, line) in enumerate(series):
         ordered = sorted(line)
         canvas.path([(x(a), y(b)) for a, b in ordered], colour)
         for a, b in ordered:
-            canvas.circle(x(a), y(b), 4, colour, f"{name}: {number(a)}, {number(b, y_unit, percent)}")
-    canvas.legend(
-        LEFT, HEIGHT - 18, [(n, PALETTE[i % len(PALETTE)]) for i, (n, _) in enumerate(series)], WIDTH - 120
-    )
+            value = number(b, y_unit, percent)
+            canvas.marker(x(a), y(b), colour, f"{name}: {value} at {number(a)}")
+            if len(series) == 1 and len(ordered) <= 12:
+                canvas.text(x(a), y(b) - 11, value, "tiny halo", "middle")
+    for a, b, words in notes:
+        late = x(a) > (LEFT + RIGHT) / 2
+        canvas.text(x(a) + (-9 if late else 9), y(b) + 16, words, "small halo", "end" if late else "start")
     return canvas.svg()
 
 
-def scatter(series: Series, x_label: str, y_label: str, title: str, identity: bool = True) -> str:
-    """Draw points on two logarithmic axes, with the line where both are equal."""
+def scatter(
+    series: Series, x_label: str, y_label: str, title: str, identity: bool = True, band: float = 0.2
+) -> str:
+    """Draw points on two logarithmic axes of the same reach, as a square.
+
+    Parameters
+    ----------
+    series : sequence of (name, sequence of (x, y))
+    x_label, y_label, title : str
+    identity : bool
+        Draw the line where x and y are equal.
+    band : float
+        Draw also where y is off by this share either way (up to ``1 + band`` times, down to one
+        ``1 + band``-th); 0 for none [-].
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite and positive.
+    """
     points = [p for _, line in series for p in line]
-    canvas = Canvas(WIDTH, HEIGHT, title, f"{y_label} against {x_label}, {len(points)} points")
-    canvas.text(24, 30, title, "title")
+    top, side = 50.0, 470.0
+    bottom, right = top + side, LEFT + side
+    canvas = Canvas(WIDTH, bottom + 54, title, f"{y_label} against {x_label}, {len(points):,} points")
+    canvas.heading()
     if not points:
-        canvas.text(WIDTH / 2, HEIGHT / 2, "no points", "muted", "middle")
+        canvas.text(WIDTH / 2, top + side / 2, "no points", "muted", "middle")
         return canvas.svg()
     both = [v for p in points for v in p]
-    x, y = _frame(canvas, both, both, True, True, x_label, y_label, False, "", None)
+    check(both, True, "x or y")
+    low, high = min(both) / 1.1, max(both) * 1.1
+    x, y = scale(low, high, True, LEFT, right), scale(low, high, True, bottom, top)
+    at = ticks(low, high, True)
+    _y_axis(canvas, y, at, y_label, number, LEFT, right)
+    for value in at:
+        canvas.line(x(value), top, x(value), bottom)
+    _x_axis(canvas, x, at, x_label, bottom, right)
     if identity:
-        low, high = min(both), max(both)
-        canvas.line(x(low), y(low), x(high), y(high), "mark", "4 4")
-    for i, (name, line) in enumerate(series):
+        canvas.line(x(low), y(low), x(high), y(high), "axis")
+        if band:
+            f = 1 + band
+            canvas.line(x(low), y(low * f), x(high / f), y(high), "axis", "3 4")
+            canvas.line(x(low * f), y(low), x(high), y(high / f), "axis", "3 4")
+    for colour, (name, line) in enumerate(series):
         for a, b in line:
-            canvas.circle(x(a), y(b), 3, PALETTE[i % len(PALETTE)], f"{name}: {number(a)}, {number(b)}", 0.6)
-    canvas.legend(
-        LEFT, HEIGHT - 18, [(n, PALETTE[i % len(PALETTE)]) for i, (n, _) in enumerate(series)], WIDTH - 120
-    )
+            tip = f"{name}: {number(b)} at {number(a)}, {number(b / a - 1, percent=True)}"
+            canvas.marker(x(a), y(b), colour, tip, 3.2, 0.65)
+    words = [f"{name} ({len(line):,})" for name, line in series]
+    below = top + 14
+    for colour, word in enumerate(words):
+        canvas.marker(right + 34, below - 4, colour)
+        canvas.text(right + 46, below, word, "small", room=WIDTH - right - 60)
+        below += 22
+    if identity:
+        canvas.line(right + 26, below + 2, right + 42, below + 2, "axis")
+        canvas.text(right + 46, below + 6, "equal", "small muted")
+        if band:
+            canvas.line(right + 26, below + 24, right + 42, below + 24, "axis", "3 4")
+            canvas.text(right + 46, below + 28, f"off by {band:.0%}", "small muted")
     return canvas.svg()
+
+
+def _reach(values: Sequence[float], log: bool) -> tuple[float, float]:
+    if log:
+        return min(values) / 1.08, max(values) * 1.08
+    low, high = min(0.0, *values), max(0.0, *values)
+    if low == high:
+        return 0.0, 1.0
+    return (-rounded_up(-low) if low < 0 else 0.0), (rounded_up(high * 1.04) if high > 0 else 0.0)
+
+
+def _y_axis(
+    canvas: Canvas,
+    y: Place,
+    at: Sequence[float],
+    label: str,
+    write: Callable[[float], str],
+    left: float,
+    right: float,
+) -> None:
+    for value in at:
+        canvas.line(left, y(value), right, y(value))
+        canvas.text(left - 9, y(value) + 4, write(value), "tiny muted", "end")
+    canvas.text(24, (y(at[0]) + y(at[-1])) / 2, label, "small", "middle", -90)
+
+
+def _x_axis(
+    canvas: Canvas, x: Place, at: Sequence[float], label: str, bottom: float, right: float = RIGHT
+) -> None:
+    canvas.line(LEFT, bottom, right, bottom, "axis")
+    free = 0.0
+    for value in at:
+        words = number(value)
+        half = width_of(words, "tiny") / 2
+        canvas.line(x(value), bottom, x(value), bottom + 5, "axis")
+        if x(value) - half > free:
+            canvas.text(x(value), bottom + 19, words, "tiny muted", "middle")
+            free = x(value) + half + 6
+    canvas.text((LEFT + right) / 2, bottom + 40, label, "small", "middle")
+
+
+def _spoken(series: Series, unit: str, percent: bool) -> str:
+    def ends(line: Sequence[tuple[float, float]]) -> str:
+        if not line:
+            return "nothing fits"
+        first, last = min(line), max(line)
+        return " to ".join(f"{number(b, unit, percent)} at {number(a)}" for a, b in (first, last))
+
+    return "; ".join(f"{name}, {ends(line)}" for name, line in series) or "no lines"
