@@ -90,6 +90,13 @@ def test_parts_too_thin_to_see_are_drawn_but_not_in_the_legend():
     assert any("thin: 1 ms" in (t.text or "") for t in parts(svg, "title"))
 
 
+def test_parts_keep_the_order_of_the_rows():
+    svg = stacked_bar(
+        [("a", [("b", 1.0), ("d", 1.0)]), ("c", [("a", 1.0), ("b", 1.0), ("c", 1.0)])], "s", "T"
+    )
+    assert [w for w in words(svg) if w in "abcd"][-4:] == ["a", "b", "c", "d"]
+
+
 def test_negative_bars_go_left_of_zero_and_their_value_is_free_of_the_label():
     svg = bar_chart([("up", 0.3), ("a rather long label", -0.2)], "T", percent=True)
     up, down = [r for r in parts(svg, "rect") if r.get("height") == "19.00"]
@@ -117,20 +124,20 @@ def test_what_cannot_be_drawn_is_refused(bad):
             stacked_bar([("a", [("x", bad)])], "s", "T")
 
 
-@given(st.floats(1e-9, 1e18), st.floats(1.001, 1e9), st.booleans())
-def test_ticks_stay_inside_and_are_few(low, ratio, log):
+@given(st.floats(1e-9, 1e18), st.floats(1.001, 1e9), st.booleans(), st.sampled_from(["", "s"]))
+def test_ticks_stay_inside_and_are_few(low, ratio, log, unit):
     high = low * ratio
-    found = ticks(low, high, log)
+    found = ticks(low, high, log, unit=unit)
     assert 1 <= len(found) <= 12
     assert found == sorted(set(found))
     assert all(low * 0.99 <= t <= high * 1.01 for t in found)
 
 
-@given(st.floats(1e-12, 1e18))
-def test_an_axis_from_zero_ends_at_a_tick_above_its_values(high):
-    end = rounded_up(high)
+@given(st.floats(1e-12, 1e18), st.sampled_from(["", "s"]))
+def test_an_axis_from_zero_ends_at_a_tick_above_its_values(high, unit):
+    end = rounded_up(high, unit)
     assert high * 0.998 <= end <= 2 * high
-    assert ticks(0, end)[-1] == pytest.approx(end)
+    assert ticks(0, end, unit=unit)[-1] == pytest.approx(end)
 
 
 @given(st.floats(1, 1e6), st.floats(1.1, 1e6), st.booleans(), st.floats(0, 1))

@@ -13,16 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from armillary.machine import Slice
-from armillary.model import Transformer, layer_parameters, mtp_parameters, parameters, training_flops
+from armillary.model import Transformer, training_flops
 from armillary.model.activations import saved_activations
 from armillary.model.operators import (
-    Gemm,
-    Shard,
     embedding_operators,
     head_operators,
     layer_operators,
 )
-from armillary.model.transformer import Attention, LatentAttention, Layer, Mlp, Moe
+from armillary.model.transformer import Attention, Layer, Moe
 from armillary.training import communication as comm
 from armillary.training import schedules
 from armillary.training.calibration import Calibration, Software
@@ -43,8 +41,19 @@ from armillary.training.memory import (
     held_on_last_stage,
     stage_memory,
 )
+from armillary.training.passes import (
+    LayerCost,
+    Passes,
+    bare,
+    both_passes,
+    exchanged,
+    mtp_parts,
+    tensor_blocks,
+    weighted,
+)
 from armillary.training.precision import Recipe
-from armillary.training.stages import StageTables, stage_tables, stages
+from armillary.training.stages import Stages, StageTables, stage_tables, stages
+from armillary.training.weights import expert_shard, optimizer_weights, stage_weights
 
 Numeric = Any
 
@@ -166,17 +175,6 @@ class Estimate(NamedTuple):
         return self.flops / self.time.total / self.accelerators / self.peak
 
 
-class LayerCost(NamedTuple):
-    """One micro-batch through one layer, communication before any overlap [s]."""
-
-    compute: LayerTimes
-    tensor: Numeric
-    tensor_backward: Numeric
-    context: Numeric
-    expert: Numeric
-    routing: Numeric
-
-
 @lru_cache(maxsize=64)
 def _tables(model: Transformer) -> StageTables:
     return stage_tables(model)
@@ -229,21 +227,20 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
             moved = unfused_attention_bytes(layer.mixer.heads / layout.tp, local, job.sequence)
             score = PassTimes(0.0, 0.0, moved / kernels.memory_bandwidth)
             compute = compute.plus(NO_LAYER._replace(forward=score, input_gradient=score))
-        blocks = _tensor_blocks(layer)
+        blocks = tensor_blocks(layer)
         tensor = comm.tensor_parallel(local, model.hidden, blocks, layout, links)
         regather = comm.tensor_parallel(local, model.hidden, blocks, layout, links) / 2
-        query, kv = _exchanged(layer)
+        query, kv = exchanged(layer)
         context = comm.context_parallel(local, query, kv, layout, links) if kv else 0.0
         expert: Numeric = 0.0
         routing: Numeric = 0.0
         if isinstance(layer.feed_forward, Moe):
             f = layer.feed_forward
             spread_out = np.where(np.asarray(layout.ep) > 1, 1.0, 0.0)
-            expert = 2 * spread_out * software.dispatch_latency[
-                software.dispatcher
-            ] + 2 * comm.expert_parallel(
+            once = comm.expert_parallel(
                 local, f.latent or model.hidden, f.top_k, 2.0, software.deduplicates, layout, dispatch
             )
+            expert = 2 * (once + spread_out * software.dispatch_latency[software.dispatcher])
             routing = software.routing_graphs if software.graphs else software.routing
         return LayerCost(
             compute,
@@ -256,20 +253,20 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
 
     tables = _tables(model)
     spread = stages(tables, layout.pp, layout.vpp)
-    kinds = [_passes(layer_cost(kind), layout, software) for kind in tables.kinds]
+    kinds = [both_passes(layer_cost(kind), layout, software) for kind in tables.kinds]
     ends = [timed(head_operators(model)), timed(embedding_operators(model))]
-    last = _passes(_bare(ends[0]), layout._replace(recompute=0), software)
-    first = _passes(_bare(ends[1]), layout._replace(recompute=0), software)
-    extra = _mtp(model)
+    last = both_passes(bare(ends[0]), layout._replace(recompute=0), software)
+    first = both_passes(bare(ends[1]), layout._replace(recompute=0), software)
+    extra = mtp_parts(model)
     if extra is not None:
         block, projection = extra
-        module = _passes(layer_cost(block), layout, software)
-        module = module.plus(_passes(_bare(timed((projection,))), layout, software)).plus(last)
+        module = both_passes(layer_cost(block), layout, software)
+        module = module.plus(both_passes(bare(timed((projection,))), layout, software)).plus(last)
         last = last.plus(module.scaled(model.mtp_layers))
 
-    middle = _weighted(kinds, spread.middle)
-    tail = _weighted(kinds, spread.last).plus(last)
-    whole = _weighted(kinds, list(tables.counts)).plus(last).plus(first)
+    middle = weighted(kinds, spread.middle)
+    tail = weighted(kinds, spread.last).plus(last)
+    whole = weighted(kinds, list(tables.counts)).plus(last).plus(first)
     mean = whole.scaled(1 / np.asarray(layout.pp, dtype=float))
     slowest = np.where(np.asarray(layout.pp) > 1, np.maximum(middle.total, tail.total), mean.total)
 
@@ -285,11 +282,11 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
         middle.weight_gradient,
     )
 
-    weights_first, weights_last = _stage_weights(model, tables, spread, layout)
+    weights_first, weights_last = stage_weights(model, tables, spread, layout)
     exchange, exchange_busy = _data_parallel(
         weights_first, weights_last, mean, micro_batches, layout, links, software
     )
-    updated = _optimizer_weights(weights_first, weights_last, layout)
+    updated = optimizer_weights(weights_first, weights_last, layout)
     optimizer = updated * OPTIMIZER_TRAFFIC / kernels.memory_bandwidth * (1.0 - layout.offload_optimizer)
     offload = _offload(job, chip.host_bandwidth, updated, spread.layers, mean, micro_batches, layout)
 
@@ -339,153 +336,6 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
     )
 
 
-class Passes(NamedTuple):
-    """One micro-batch through layers, both passes, overlap taken off [s]."""
-
-    gemm: Numeric
-    attention: Numeric
-    memory_bound: Numeric
-    recompute: Numeric
-    launch: Numeric
-    tensor: Numeric
-    context: Numeric
-    expert: Numeric
-    forward: Numeric
-    input_gradient: Numeric
-    weight_gradient: Numeric
-    tensor_busy: Numeric
-    context_busy: Numeric
-    expert_busy: Numeric
-
-    @property
-    def total(self) -> Numeric:
-        """Both passes [s]."""
-        return sum(self[:8])
-
-    def scaled(self, factor: Numeric) -> Passes:
-        """Everything times `factor`."""
-        return Passes(*(x * factor for x in self))
-
-    def plus(self, other: Passes) -> Passes:
-        """Part by part sum."""
-        return Passes(*(a + b for a, b in zip(self, other, strict=True)))
-
-
-def _bare(compute: LayerTimes) -> LayerCost:
-    return LayerCost(compute, 0.0, 0.0, 0.0, 0.0, 0.0)
-
-
-def _weighted(kinds: list[Passes], counts: list[Numeric]) -> Passes:
-    total = kinds[0].scaled(counts[0])
-    for kind, count in zip(kinds[1:], counts[1:], strict=True):
-        total = total.plus(kind.scaled(count))
-    return total
-
-
-def _passes(cost: LayerCost, layout: Layout, software: Software) -> Passes:
-    """Both passes of a layer: recomputation added, hidden communication taken off, host-bound time added."""
-    c = cost.compute
-    full = np.asarray(layout.recompute) == 2
-    selective = np.asarray(layout.recompute) == 1
-    again = np.where(full, c.forward.total, np.where(selective, c.selective.total, 0.0))
-    rerun = np.where(full, 1.0, 0.0)
-    work = c.forward.plus(c.input_gradient).plus(c.weight_gradient)
-
-    tensor_busy = (1 + rerun) * cost.tensor + cost.tensor_backward
-    tensor = tensor_busy * (1 - software.tensor_overlap * layout.overlap_tp)
-    context_busy = (3 + rerun) * cost.context  # backward moves keys and values, and their gradients
-    covered = software.context_overlap * (c.forward.attention + c.input_gradient.attention)
-    ring = np.asarray(layout.cp_exchange) == 0
-    context = np.where(ring, np.maximum(context_busy - covered, 0.05 * context_busy), context_busy)
-    expert_busy = (2 + rerun) * cost.expert
-    room = software.expert_overlap * work.total * layout.overlap_ep
-    expert = np.maximum(expert_busy - room, 0.0)
-
-    launches = np.where(software.graphs, 0.0, software.host_launch * c.kernels * (2 + rerun))
-    device = work.total + again + tensor + context + expert
-    launch = np.maximum(launches - device, 0.0) + (2 + rerun) * cost.routing
-    return Passes(
-        gemm=work.gemm,
-        attention=work.attention,
-        memory_bound=work.memory_bound,
-        recompute=again,
-        launch=launch,
-        tensor=tensor,
-        context=context,
-        expert=expert,
-        forward=c.forward.total + (tensor + context + expert + launch) / 3,
-        input_gradient=c.input_gradient.total + again + 2 * (tensor + context + expert + launch) / 3,
-        weight_gradient=c.weight_gradient.total,
-        tensor_busy=tensor_busy,
-        context_busy=context_busy,
-        expert_busy=expert_busy,
-    )
-
-
-def _tensor_blocks(layer: Layer) -> float:
-    """Blocks of a layer that tensor parallelism splits by column and row."""
-    dense = isinstance(layer.feed_forward, Mlp) or (
-        isinstance(layer.feed_forward, Moe) and layer.feed_forward.shared_ffn > 0
-    )
-    return float(layer.mixer is not None) + float(dense)
-
-
-def _exchanged(layer: Layer) -> tuple[float, float]:
-    """Elements per token of queries, and of keys and values, that context parallelism exchanges."""
-    match layer.mixer:
-        case Attention() as a:
-            return a.heads * a.head_dim, 2.0 * a.kv_heads * a.head_dim
-        case LatentAttention() as a:
-            return a.heads * (a.nope_dim + a.rope_dim), a.heads * (a.nope_dim + a.rope_dim + a.v_dim)
-        case _:
-            return 0.0, 0.0
-
-
-def _mtp(model: Transformer) -> tuple[Layer, Gemm] | None:
-    layer = model.mtp_layer()
-    if layer is None:
-        return None
-    return layer, Gemm("mtp projection", 2 * model.hidden, model.hidden, Shard.COLUMN)
-
-
-def _stage_weights(
-    model: Transformer, tables: StageTables, spread: Any, layout: Layout
-) -> tuple[Weights, Weights]:
-    """Parameters on one accelerator of the first and of the last stage, before ZeRO."""
-    per_layer = [layer_parameters(kind, model.hidden, norm_bias=model.norm_bias) for kind in tables.kinds]
-    count = parameters(model)
-    split = layout.ep * layout.etp
-    single = np.asarray(layout.pp) == 1
-
-    def of(layers: list[Numeric], outer: Numeric) -> Weights:
-        dense = sum(p.dense * n for p, n in zip(per_layer, layers, strict=True))
-        experts = sum(p.experts * n for p, n in zip(per_layer, layers, strict=True))
-        largest = max((p.dense + p.experts for p in per_layer), default=0)
-        return Weights((dense + outer) / layout.tp, experts / split, np.asarray(largest) / layout.tp)
-
-    head = count.head or count.embedding
-    modules = sum(mtp_parameters(model)) * model.mtp_layers if model.mtp_layers else 0
-    in_layers = sum(p.total * n for p, n in zip(per_layer, tables.counts, strict=True))
-    rest = count.total - in_layers - count.embedding - count.head  # final norm, positions
-    both = count.embedding + count.head + rest + modules
-    first = of(spread.middle, np.where(single, both, count.embedding))
-    last = of(spread.last, np.where(single, both, head + rest + modules))
-    return first, last
-
-
-def _expert_shard(layout: Layout) -> Numeric:
-    return np.minimum(layout.shard, np.maximum(layout.expert_data_parallel, 1))
-
-
-def _optimizer_weights(first: Weights, last: Weights, layout: Layout) -> Numeric:
-    zero = np.asarray(layout.zero) >= 1
-    split = np.where(zero, layout.shard, 1)
-    experts = np.where(zero, _expert_shard(layout), 1)
-    return np.maximum(
-        first.dense / split + first.experts / experts, last.dense / split + last.experts / experts
-    )
-
-
 def _data_parallel(
     first: Weights,
     last: Weights,
@@ -499,7 +349,7 @@ def _data_parallel(
     g = comm.groups(layout)
     dense = np.maximum(first.dense, last.dense)
     experts = np.maximum(first.experts, last.experts)
-    shard = _expert_shard(layout)
+    shard = expert_shard(layout)
     expert_group = comm.Group(shard, g.expert_data.stride)
     expert_replicas = comm.Group(np.maximum(g.expert_data.size / shard, 1), g.expert_data.stride * shard)
     a = comm.gradient_exchange(dense, software.gradient_bytes, 2.0, layout.zero, g.shard, g.replicas, links)
@@ -552,7 +402,7 @@ def _offload(
 def _memory(
     job: Job,
     tables: StageTables,
-    spread: Any,
+    spread: Stages,
     first: Weights,
     last: Weights,
     tokens: Numeric,
@@ -574,7 +424,7 @@ def _memory(
             tokens,
             held,
             layout,
-            _expert_shard(layout),
+            expert_shard(layout),
             job.recipe.saved_bytes,
             job.recipe.weight_copy,
             software.gradient_bytes,

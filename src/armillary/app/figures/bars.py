@@ -43,14 +43,11 @@ def stacked_bar(
         if any(value < 0 for _, value in parts):
             raise ValueError(f"The parts of a stacked bar must be 0 or more. Got {dict(parts)!r} instead.")
     totals = [sum(value for _, value in parts) for _, parts in rows]
-    drawn = [(name, v, t) for (_, parts), t in zip(rows, totals, strict=True) for name, v in parts if v > 0]
-    by_size = {
-        name: max(v / t for n, v, t in drawn if n == name) for name in dict.fromkeys(d[0] for d in drawn)
-    }
-    names = sorted(
-        by_size, key=lambda name: by_size[name] < NAMED
-    )  # stable: what the legend names comes first
-    named = [name for name in names if by_size[name] >= NAMED]
+    names = _order([[name for name, value in parts if value > 0] for _, parts in rows])
+    shares = [{name: v / (sum(dict(parts).values()) or 1) for name, v in parts} for _, parts in rows]
+    largest = {name: max(row.get(name, 0.0) for row in shares) for name in names}
+    names.sort(key=lambda name: largest[name] < NAMED)  # stable: what the legend names comes first
+    named = [name for name in names if largest[name] >= NAMED]
     ends = [_end(total, limit, unit) for total in totals]
     most = max([*totals, limit or 0.0]) or 1.0
     right = RIGHT - max(
@@ -64,7 +61,7 @@ def stacked_bar(
     canvas = Canvas(WIDTH, height, title, spoken or "no rows")
     canvas.heading()
     grow = (right - LEFT) / most
-    for value in ticks(0, most):
+    for value in ticks(0, most, unit=unit):
         x = LEFT + value * grow
         canvas.line(x, top, x, bottom)
         canvas.text(x, bottom + 17, number(value, unit), "tiny muted", "middle" if value else "start")
@@ -91,6 +88,18 @@ def stacked_bar(
         canvas.text(LEFT, top + i * pitch + 14, label, "small halo", room=RIGHT - LEFT)
     canvas.legend(LEFT, bottom + 44, named, RIGHT)
     return canvas.svg()
+
+
+def _order(rows: Sequence[Sequence[str]]) -> list[str]:
+    """One order of all names that keeps each row's as far as they agree."""
+    names: list[str] = []
+    for row in rows:
+        after = 0
+        for name in row:
+            if name not in names:
+                names.insert(after, name)
+            after = names.index(name) + 1
+    return names
 
 
 def _end(total: float, limit: float | None, unit: str) -> str:

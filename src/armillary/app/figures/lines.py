@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from armillary.app.figures.axes import check, number, rounded_up, scale, ticks
 from armillary.app.figures.canvas import Canvas, legend_height, width_of
@@ -68,10 +69,11 @@ def line_chart(
     check(ys, log_y, "y")
     canvas.legend(24, 54, shown, RIGHT, markers=True)
     single = sorted({p[0] for p in points})
-    x = scale(min(xs), max(xs), log_x, LEFT + 18, RIGHT - 18)
-    low, high = _reach(ys, log_y)
+    x = scale(min(xs), max(xs), log_x, LEFT + 26, RIGHT - 26)
+    low, high = _reach(ys, log_y, y_unit)
     y = scale(low, high, log_y, bottom, top)
-    _y_axis(canvas, y, ticks(low, high, log_y), y_label, lambda v: number(v, y_unit, percent), LEFT, RIGHT)
+    write = partial(number, unit=y_unit, percent=percent)
+    _y_axis(canvas, y, ticks(low, high, log_y, unit=y_unit), y_label, write, LEFT, RIGHT)
     _x_axis(canvas, x, single if len(single) <= 12 else ticks(min(xs), max(xs), log_x), x_label, bottom)
     for at, words in marks:
         canvas.line(x(at), top - 4, x(at), bottom, "mark", "5 4")
@@ -81,7 +83,7 @@ def line_chart(
         ordered = sorted(line)
         canvas.path([(x(a), y(b)) for a, b in ordered], colour)
         for a, b in ordered:
-            value = number(b, y_unit, percent)
+            value = write(b)
             canvas.marker(x(a), y(b), colour, f"{name}: {value} at {number(a)}")
             if len(series) == 1 and len(ordered) <= 12:
                 canvas.text(x(a), y(b) - 11, value, "tiny halo", "middle")
@@ -153,13 +155,13 @@ def scatter(
     return canvas.svg()
 
 
-def _reach(values: Sequence[float], log: bool) -> tuple[float, float]:
+def _reach(values: Sequence[float], log: bool, unit: str) -> tuple[float, float]:
     if log:
         return min(values) / 1.08, max(values) * 1.08
     low, high = min(0.0, *values), max(0.0, *values)
     if low == high:
         return 0.0, 1.0
-    return (-rounded_up(-low) if low < 0 else 0.0), (rounded_up(high * 1.04) if high > 0 else 0.0)
+    return (-rounded_up(-low, unit) if low < 0 else 0.0), (rounded_up(high * 1.04, unit) if high > 0 else 0.0)
 
 
 def _y_axis(
