@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SCENARIO ?= openai-aws
 OUT ?= out/$(SCENARIO)
 
-.PHONY: help setup dev demo test lint format types docs-check bench clean
+.PHONY: help setup dev demo test lint format types docs-check figures bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ types: dev ## check types
 
 docs-check: dev ## run every code block of the docs
 	@$(BIN)/python -m pytest tests/project/test_docs.py
+
+figures: setup ## draw the pictures of the docs anew; DATA=FILE.csv adds that of the accuracy
+	@$(BIN)/python tools/draw_docs.py $(if $(DATA),--data $(DATA)) >/dev/null
 
 bench: setup ## print work per second and peak memory of what has to be fast
 	@for file in startup machine search validation; do $(BIN)/python benchmarks/$$file.py || exit 1; done

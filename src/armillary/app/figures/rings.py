@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from armillary.app.figures.canvas import Canvas
 
 WIDTH = 860.0
-STEP = 34.0
-"""Between two rings. [pixel]"""
+STEP, REACH = 34.0, 130.0
+"""Least distance of two rings, and the radius that few rings spread to. [pixel]"""
 
 
 def rings(levels: Sequence[tuple[str, str, str]], title: str) -> str:
@@ -22,7 +22,8 @@ def rings(levels: Sequence[tuple[str, str, str]], title: str) -> str:
     title : str
     """
     spoken = "; ".join(f"{name}: {size}, {link}" for name, size, link in levels)
-    radius = [16.0 + STEP * i for i in range(len(levels))]
+    step = max(STEP, (REACH - 16) / max(len(levels) - 1, 2))
+    radius = [16.0 + step * i for i in range(len(levels))]
     outer = radius[-1] if radius else 0.0
     pitch = max(46.0, 2 * outer / max(len(levels), 1))
     height = max(2 * outer, pitch * len(levels)) + 96
