@@ -18,8 +18,8 @@ help: ## list the targets
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "error: Armillary needs Python 3.11 or newer; $(if $(PYTHON),$(PYTHON) is not,none was found)" >&2; \
 	  echo "hint: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
-	@echo "making .venv with $$("$(PYTHON)" --version)" >&2
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  echo "making .venv with $$("$(PYTHON)" --version)" >&2; "$(PYTHON)" -m venv --clear .venv; }
 	@echo "installing the armillary command" >&2
 	@$(PIP) install --editable .
 	@touch $@

@@ -35,8 +35,9 @@ def html_report(report: Report, top: int) -> str:
 
 
 def _fleet(fleet: Fleet) -> dict[str, Any]:
-    chip = fleet.machine.partitions[0].accelerator
-    levels = [("chip", chip.name.upper(), f"{show(chip.memory_bandwidth, 'B/s')} HBM")]
+    chips = {p.accelerator.name.upper(): p.accelerator for p in fleet.machine.partitions}
+    slowest = min(c.memory_bandwidth for c in chips.values())
+    levels = [("chip", " and ".join(chips), f"{show(slowest, 'B/s')} HBM")]
     levels += [
         (
             r.ring.name,

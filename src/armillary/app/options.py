@@ -113,6 +113,22 @@ def _value(name: str, text: str, named: dict[str, tuple[str, ...]]) -> Any:
     return int(number)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder before long work whose answer is to go there.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
 def write_file(path: Path, text: str) -> None:
     """Write a file whole or not at all: to a temporary one beside it, then rename.
 

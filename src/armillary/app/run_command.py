@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from armillary.app.options import catalog_option, echo_json, json_option, write_file
+from armillary.app.options import catalog_option, echo_json, json_option, make_folder, write_file
 
 EXAMPLE = """
 \b
@@ -41,6 +41,8 @@ def command(scenario: str, out: Path | None, top: int, as_json: bool, catalogs: 
         raise click.BadParameter(f"{out} is a file; give a folder", param_hint="--out")
     known = catalog_room.load(*catalogs)
     asked = read(scenario, known)
+    if out is not None:
+        make_folder(out)
     with console.progress(f"answering {asked.name}") as step:
         report = run(asked, known, top, step)
     if as_json:

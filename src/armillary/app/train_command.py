@@ -217,20 +217,18 @@ def _sweep(
     else:
         curves = [CURVES[kind](job, machine, partition, accelerators, fixed)]
     if svg is not None:
-        from armillary.app.figures import line_chart
+        from armillary.app.figures import bar_chart, line_chart
 
+        title = f"{job.model.name} on {partition.system.name}"
         series = [(c.name, [(p.x, p.mfu) for p in c.points if p.mfu is not None]) for c in curves]
-        write_file(
-            svg,
-            line_chart(
-                series,
-                x_label=curves[0].title,
-                y_label="MFU",
-                log_x=kind != "system",
-                percent=True,
-                title=f"{job.model.name} on {partition.system.name}",
-            ),
-        )
+        if kind == "system":
+            rows = [(p.label, p.mfu) for p in curves[0].points if p.mfu is not None]
+            figure = bar_chart(rows, title=f"MFU of {job.model.name} by system", percent=True)
+        else:
+            figure = line_chart(
+                series, x_label=curves[0].title, y_label="MFU", log_x=True, percent=True, title=title
+            )
+        write_file(svg, figure)
         click.echo(f"wrote {svg}", err=True)
     if as_json:
         echo_json(
