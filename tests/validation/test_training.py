@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from armillary.errors import InputError
 from armillary.validation import kendall_tau, read, read_table, summarise, validate_training
@@ -124,3 +126,36 @@ def test_columns_in_any_order_and_extra_ones(tmp_path, shipped):
         writer.writerow({**rows[0], "extra": "x"})
     (a, *_), (b, *_) = validate_training(rows, shipped), validate_training(read_table(path), shipped)
     assert a == b
+
+
+CELLS = [
+    "",
+    "0",
+    "-1",
+    "1e30",
+    "nan",
+    "inf",
+    "x",
+    "3.5",
+    "full",
+    "FSDP2 3",
+    "ZeRO-3",
+    "NVFP4",
+    "H200",
+    "Grok1 314b",
+    "72",
+]
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_whatever_stands_in_a_row_it_is_evaluated_or_says_why(shipped, table, data):
+    row = dict(table["nemo-70b-h100"])
+    for column in data.draw(st.lists(st.sampled_from(sorted(row)), max_size=4)):
+        row[column] = data.draw(st.sampled_from(CELLS) | st.text(max_size=6))
+    row["id"] = "fuzz"
+    for result in validate_training([row], shipped):
+        if result.predicted is None:
+            assert result.reason
+        else:
+            assert 0 < result.predicted < float("inf")

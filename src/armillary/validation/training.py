@@ -131,10 +131,14 @@ def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], 
     assumed = (*setup.assumed, *known.assumed)
     out = []
     for metric, measured in published.items():
-        predicted = _predict(metric, row, setup.job.model, answer)
-        ratio = predicted / measured
-        if metric not in ("step_time_s", "derived_step_time_s"):
-            ratio = 1 / ratio
+        predicted = ratio = None
+        reason = ""
+        try:
+            predicted = _predict(metric, row, setup.job.model, answer)
+            slower = metric in ("step_time_s", "derived_step_time_s")
+            ratio = predicted / measured if slower else measured / predicted
+        except ArmillaryError as error:  # a way of counting FLOPs that is not known
+            reason = str(error)
         out.append(
             Row(
                 row["id"],
@@ -143,7 +147,7 @@ def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], 
                 predicted,
                 ratio,
                 assumed,
-                "",
+                reason,
                 scored and metric == target,
                 kind=kind,
                 **labels,

@@ -67,9 +67,12 @@ class _Reader:
         raw = self.text(name)
         if raw:
             try:
-                return float(raw)
+                value = float(raw)
             except ValueError:
                 raise InputError(f"column {name}: {raw!r} is not a number") from None
+            if not 0 <= value <= 1e15:
+                raise InputError(f"column {name}: {raw} is outside what is sensible, 0 to 1e15")
+            return value
         if default is None:
             raise InputError(f"column {name} is empty")
         self.assumed.append(f"{name}={default:g}" + (f" ({why})" if why else ""))
@@ -101,7 +104,7 @@ def read(row: Mapping[str, str], catalog: Catalog) -> Setup:
     framework = _framework(r)
     layout = _layout(r, accelerators, model, framework)
     machine = _slice(r, chip, accelerators, catalog)
-    job = Job(model, sequence, r.number("global_batch"), recipe(_precision(r, framework)))
+    job = Job(model, sequence, r.whole("global_batch"), recipe(_precision(r, framework)))
     if not chip.peak.get(job.recipe.gemm):
         raise InputError(f"{chip.name} has no {job.recipe.gemm} peak")
     graphs = r.text("cuda_graphs").casefold()
@@ -149,9 +152,8 @@ def _model(r: _Reader, catalog: Catalog, sequence: int) -> tuple[Transformer, Mo
             return _from_columns(r, name), None
     changes: dict[str, Any] = {}
     model = transformer(record)
-    layers = r.text("layers")
-    if layers and int(float(layers)) != model.num_layers:
-        changes["layers"] = int(float(layers))
+    if r.text("layers") and r.whole("layers") != model.num_layers:
+        changes["layers"] = r.whole("layers")
     if "w/o MTP" in name:
         changes["mtp_layers"] = 0
     if model.learned_positions:
@@ -219,9 +221,8 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
             f"layout does not multiply out: tp {tp} x pp {pp} x cp {cp} on {accelerators} accelerators"
         )
     dp = accelerators // ranks
-    stated = r.text("dp")
-    if stated and int(float(stated)) not in (dp, dp * cp):
-        r.assumed.append(f"dp={dp} (accelerators / (tp cp pp); the row says {stated})")
+    if r.text("dp") and r.number("dp") not in (dp, dp * cp):
+        r.assumed.append(f"dp={dp} (accelerators / (tp cp pp); the row says {r.text('dp')})")
     has_experts = any(getattr(layer.feed_forward, "experts", 0) for layer in model.kinds())
     ep = r.whole("ep", 1) if has_experts else 1
     etp = r.whole("etp", 1) if has_experts else 1
@@ -234,7 +235,7 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
     sp = r.text("sp")
     if tp > 1 and not sp:
         r.assumed.append("sp=1")
-    micro_batch = r.number("micro_batch", 1)
+    micro_batch = float(r.whole("micro_batch", 1))
     if framework == "torch" and pp > 1 and micro_batch > 1:
         r.assumed.append("micro_batch=1 (torchtitan splits the local batch over the pipeline)")
         micro_batch = 1.0
@@ -254,7 +255,7 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
         zero=zero,
         shard=shard,
         recompute=_recompute(r, framework),
-        sp=int(float(sp)) if sp else 1,
+        sp=int(r.number("sp") > 0) if sp else 1,
         overlap_tp=0 if framework == "megatron-2021" else 1,
         overlap_dp=0 if framework == "megatron-2021" else 1,
         overlap_ep=int(overlap),
