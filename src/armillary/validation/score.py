@@ -12,6 +12,7 @@ class Row(NamedTuple):
     """One prediction of one published metric.
 
     ratio : predicted step time over measured one (rates are inverted), None where not predicted [-].
+    rate : predicted tokens per second and accelerator, whatever the metric is [token/s].
     scored : True where the row belongs to the scored set and this is its target metric.
     """
 
@@ -20,6 +21,7 @@ class Row(NamedTuple):
     measured: float | None
     predicted: float | None
     ratio: float | None
+    rate: float
     assumed: tuple[str, ...]
     reason: str
     scored: bool
@@ -51,7 +53,8 @@ def summarise(rows: Iterable[Row]) -> Summary:
         median_abs_error=float(np.median(np.abs(errors))),
         p90_abs_error=float(np.percentile(np.abs(errors), 90)),
         median_error=float(np.median(errors)),
-        kendall_tau=kendall_tau([(r.group, r.measured, r.predicted) for r in with_ratio]),
+        # Ranked by rate, so that runs with different metrics or batches can be compared.
+        kendall_tau=kendall_tau([(r.group, r.rate * (r.ratio or 1.0), r.rate) for r in with_ratio]),
     )
 
 
