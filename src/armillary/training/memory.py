@@ -17,6 +17,8 @@ from armillary.training.schedules import micro_batches_held, weight_copies
 Numeric = Any
 
 WEIGHT_BYTES = 2.0
+LOGIT_BYTES = 6.0
+"""Of a logit while the loss is computed by a fused cross-entropy: BF16, and FP32 in place. [byte]"""
 
 
 class Memory(NamedTuple):
@@ -133,7 +135,7 @@ def stage_memory(
     activations = per_batch * held * (1.0 - layout.offload_activations)
     # Outside full recomputation the largest transient is the gradient of one block's wide activation.
     working = np.where(np.asarray(layout.recompute) == 2, working, 0.35 * working)
-    logits = tokens * head_vocab * (2.0 + 4.0 + 4.0)
+    logits = tokens * head_vocab * LOGIT_BYTES
     return Memory(
         weights=stored,
         gathered=gathered,
