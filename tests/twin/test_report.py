@@ -88,3 +88,9 @@ def test_a_missed_deadline_binds_and_says_what_it_would_take(shipped):
     assert not answer.feasible
     assert "the deadline binds" in answer.workloads[0].infeasible
     assert answer.workloads[0].plan is not None
+
+
+def test_the_answer_does_not_depend_on_the_number_of_processes(report, shipped):
+    again = run(parse(TEXT, "t.yaml", shipped, Path()), shipped, jobs=2)
+    assert again.workloads[0].curves == report.workloads[0].curves
+    assert again.workloads[0].plan.step == report.workloads[0].plan.step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -25,9 +26,14 @@ Examples:
 @click.option(
     "--top", default=3, show_default=True, type=click.IntRange(1, 50), help="Layouts to show per workload."
 )
+@click.option(
+    "--jobs", default=None, type=click.IntRange(1, 1024), help="Processes to use; default all cores."
+)
 @json_option
 @catalog_option
-def command(scenario: str, out: Path | None, top: int, as_json: bool, catalogs: tuple[Path, ...]) -> None:
+def command(
+    scenario: str, out: Path | None, top: int, jobs: int | None, as_json: bool, catalogs: tuple[Path, ...]
+) -> None:
     """Answer a scenario: fleet by ring, training plans, what bounds them, what-ifs.
 
     SCENARIO is the path of a YAML file or the name of a built-in one, such as openai-aws.
@@ -44,7 +50,7 @@ def command(scenario: str, out: Path | None, top: int, as_json: bool, catalogs: 
     if out is not None:
         make_folder(out)
     with console.progress(f"answering {asked.name}") as step:
-        report = run(asked, known, top, step)
+        report = run(asked, known, top, step, jobs or os.cpu_count() or 1)
     if as_json:
         echo_json(report_view.report_json(report, top))
     else:

@@ -12,6 +12,7 @@ from armillary.machine import Machine, Partition, Ring
 from armillary.model import parameters
 from armillary.scenario import Cluster, Scenario, TrainingWorkload
 from armillary.training import Job, recipe
+from armillary.twin.executor import run_all
 from armillary.twin.plan import Price, TrainingPlan, plan_training
 from armillary.twin.sensitivity import (
     Curve,
@@ -102,6 +103,7 @@ def run(
     catalog: Catalog,
     top: int = 5,
     progress: Callable[[int, int], None] | None = None,
+    jobs: int = 1,
 ) -> Report:
     """Answer every question of a scenario, in order: fleet, contracts, training plans, what-ifs.
 
@@ -114,10 +116,12 @@ def run(
         Layouts to keep per workload. [-]
     progress : callable, optional
         Called with (parts done, parts in all).
+    jobs : int
+        Processes to spread plans and what-ifs over; the answer does not depend on it. [-]
     """
     ask_fleet, ask_training = ("fleet" in scenario.questions), ("training" in scenario.questions)
-    jobs = list(scenario.workloads.values()) if ask_training else []
-    total = 1 + 6 * len(jobs)
+    work = list(scenario.workloads.values()) if ask_training else []
+    total = 1 + 6 * len(work)
     done = 0
 
     def tick() -> None:
@@ -129,7 +133,13 @@ def run(
     fleets = tuple(_fleet(c, catalog) for c in scenario.clusters.values()) if ask_fleet else ()
     tensions = _tensions(scenario) if ask_fleet else ()
     tick()
-    answers = tuple(_workload(w, scenario, top, tick) for w in jobs)
+    plans = run_all([_planning(w, scenario, top) for w in work], jobs, tick)
+    asked = [_what_ifs(w, scenario, plan) for w, plan in zip(work, plans, strict=True)]
+    curves = iter(run_all([call for calls in asked for call in calls], jobs, tick))
+    answers = tuple(
+        _answer(w, scenario, plan, tuple(next(curves) for _ in calls))
+        for w, plan, calls in zip(work, plans, asked, strict=True)
+    )
     return Report(scenario, catalog.version, fleets, tensions, answers)
 
 
@@ -171,49 +181,64 @@ def _tensions(scenario: Scenario) -> tuple[Tension, ...]:
     return tuple(out)
 
 
-def _workload(
-    workload: TrainingWorkload, scenario: Scenario, top: int, tick: Callable[[], None]
-) -> WorkloadAnswer:
-    cluster = scenario.clusters[workload.cluster]
-    machine = cluster.machine
-    job = Job(
+def _job(workload: TrainingWorkload) -> Job:
+    return Job(
         workload.model,
         workload.sequence,
         workload.global_batch,
         recipe(workload.precision),
         workload.imbalance,
     )
+
+
+def _planning(workload: TrainingWorkload, scenario: Scenario, top: int) -> partial[TrainingPlan]:
+    """The search for a workload's plan, ready to run."""
+    cluster = scenario.clusters[workload.cluster]
     price = Price(cluster.price, cluster.price_source) if cluster.price is not None else None
-    count = parameters(workload.model).total
-    granted, index = workload.slice.accelerators, _partition_of(machine, workload)
-    plan = plan_training(
-        job, machine, granted, workload.tokens, price, workload.constraints, partition=index, top=top
+    return partial(
+        plan_training,
+        _job(workload),
+        cluster.machine,
+        workload.slice.accelerators,
+        workload.tokens,
+        price,
+        workload.constraints,
+        partition=_partition_of(cluster.machine, workload),
+        top=top,
     )
-    tick()
-    try:
-        best = plan.best
-    except InfeasibleError as error:
-        for _ in range(5):
-            tick()
-        return WorkloadAnswer(workload, cluster, None, str(error), count, (), ())
-    missed = _missed_deadline(plan, workload.deadline)
-    step = float(best.estimate.time.total)
-    shares = {name: float(value) / step for name, value in best.estimate.time._asdict().items()}
-    bounds = sorted(((k, v) for k, v in shares.items() if k != "gemm" and v > 0.005), key=lambda b: -b[1])
-    partition: Partition = machine.partitions[index]
-    asked = (job, machine, partition, granted)
-    fixed = around(best.layout, workload.constraints)
-    curves: list[Curve] = []
-    for vary in (
+
+
+def _what_ifs(workload: TrainingWorkload, scenario: Scenario, plan: TrainingPlan) -> list[partial[Curve]]:
+    """The sensitivities of a plan, ready to run; none where nothing fits."""
+    if not plan.candidates:
+        return []
+    machine = scenario.clusters[workload.cluster].machine
+    partition: Partition = machine.partitions[_partition_of(machine, workload)]
+    asked = (plan.job, machine, partition, plan.granted)
+    fixed = around(plan.best.layout, workload.constraints)
+    return [
         partial(by_ring_bandwidth, *asked, "scale-up", fixed),
         partial(by_ring_bandwidth, *asked, machine.rings[-1].name, fixed),
         partial(by_oversubscription, *asked, fixed),
         partial(by_domain, *asked, fixed),
         partial(by_scale, *asked, fixed),
-    ):
-        curves.append(vary())
-        tick()
-    return WorkloadAnswer(workload, cluster, plan, missed, count, tuple(bounds), tuple(curves))
+    ]
+
+
+def _answer(
+    workload: TrainingWorkload, scenario: Scenario, plan: TrainingPlan, curves: tuple[Curve, ...]
+) -> WorkloadAnswer:
+    cluster = scenario.clusters[workload.cluster]
+    count = parameters(workload.model).total
+    try:
+        best = plan.best
+    except InfeasibleError as error:
+        return WorkloadAnswer(workload, cluster, None, str(error), count, (), ())
+    step = float(best.estimate.time.total)
+    shares = {name: float(value) / step for name, value in best.estimate.time._asdict().items()}
+    bounds = sorted(((k, v) for k, v in shares.items() if k != "gemm" and v > 0.005), key=lambda b: -b[1])
+    missed = _missed_deadline(plan, workload.deadline)
+    return WorkloadAnswer(workload, cluster, plan, missed, count, tuple(bounds), curves)
 
 
 def _missed_deadline(plan: TrainingPlan, deadline: float | None) -> str:
