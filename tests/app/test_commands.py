@@ -85,6 +85,16 @@ def test_sweeps_draw_a_curve(kind, tmp_path, capsys):
     assert figure.read_text().startswith("<svg")
 
 
+def test_capacity_limits_what_imbalance_costs(capsys):
+    moe = ["train", "--model", "mixtral-8x7b", "--system", "p5", "--gpus", "64", "--global-batch", "256"]
+    moe += ["--seq", "4096", "--set", "ep=8", "--set", "cp=1", "--set", "schedule=1f1b", "--json"]
+    steps = [
+        json.loads(call(*moe, *extra, capsys=capsys)[1])["best"]["step_s"]
+        for extra in ([], ["--imbalance", "3"], ["--imbalance", "3", "--capacity", "1"])
+    ]
+    assert steps[0] == steps[2] < steps[1]
+
+
 def test_constraints_hold(capsys):
     _, out, _ = call(*TRAIN, "--set", "tp=4", "--set", "recompute=full", "--json", capsys=capsys)
     assert {(p["layout"]["tp"], p["layout"]["recompute"]) for p in json.loads(out)["plans"]} == {(4, 2)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,12 @@ Examples:
     help="Tokens of the busiest expert over the mean.",
 )
 @click.option(
+    "--capacity",
+    default=None,
+    type=click.FloatRange(1, 1000),
+    help="What experts take at most, over the mean; further tokens are dropped.",
+)
+@click.option(
     "--top", default=5, show_default=True, type=click.IntRange(1, 100), help="How many layouts to print."
 )
 @click.option("--explain", is_flag=True, help="Print every term of the best layout.")
@@ -98,6 +105,7 @@ def command(
     oversubscription: float,
     settings: tuple[str, ...],
     imbalance: float,
+    capacity: float | None,
     top: int,
     explain: bool,
     sweep: str | None,
@@ -116,7 +124,14 @@ def command(
     known = catalog_room.load(*catalogs)
     bought = known.system(system)
     chip = known.accelerator(bought.accelerator)
-    job = Job(_model(model, known), sequence, batch(global_batch, sequence), recipe(precision), imbalance)
+    job = Job(
+        _model(model, known),
+        sequence,
+        batch(global_batch, sequence),
+        recipe(precision),
+        imbalance,
+        capacity or inf,
+    )
     whole = -(-accelerators // bought.scale_up_size) * bought.scale_up_size
     ring = Ring(
         "cluster", whole, bought.nic_bandwidth / oversubscription, bought.nic_latency, oversubscription

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -248,6 +249,7 @@ class Resolver:
             spec.sequence,
             spec.precision,
             spec.imbalance,
+            spec.capacity or inf,
             fixed,
             spec.deadline,
         )

@@ -28,6 +28,7 @@ class TrainingWorkload:
 
     slice : accelerators granted. tokens [token]; global_batch [sequences]; sequence [token].
     imbalance : tokens of the busiest expert over the mean [-].
+    capacity : what experts take at most, over the mean; `inf` without a limit [-].
     constraints : values allowed for fields of the search. deadline : longest duration [s], None without.
     """
 
@@ -41,6 +42,7 @@ class TrainingWorkload:
     sequence: int
     precision: str
     imbalance: float
+    capacity: float
     constraints: Mapping[str, Any]
     deadline: float | None
 

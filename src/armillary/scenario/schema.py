@@ -156,6 +156,9 @@ class TrainingSpec(Part):
         "bf16", description="Training recipe"
     )
     imbalance: float = Field(1.0, ge=1, le=1000, description="Tokens of the busiest expert over the mean")
+    capacity: float | None = Field(
+        None, ge=1, le=1000, description="What experts take at most, over the mean"
+    )
     constraints: dict[str, Any] = Field({}, description="Hard constraints of the search, e.g. tp: 8")
     deadline: Duration | None = Field(None, description="Longest acceptable duration")
 

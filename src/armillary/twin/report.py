@@ -188,6 +188,7 @@ def _job(workload: TrainingWorkload) -> Job:
         workload.global_batch,
         recipe(workload.precision),
         workload.imbalance,
+        workload.capacity,
     )
 
 
