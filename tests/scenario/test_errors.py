@@ -98,6 +98,20 @@ def test_the_good_one_is_understood(shipped):
         ("provider: aws\n    net", "provider: [aws\n    net", "is not valid YAML"),
         ("name: test", "name: &a [*a]", "alias refers to what it stands in"),
         ("name: test", "<<: {name: test}", "merge keys"),
+        ("name: test", "name: !!int ''", "s.yaml:1:7: error: name: cannot be read"),
+        ("name: test", "name: !!bool x", "s.yaml:1:7: error: name: cannot be read"),
+        ("name: test", "name: !!timestamp x", "s.yaml:1:7: error: name: cannot be read"),
+        ("name: test", 'name: test\n"a\\nb\\e[31m": 1', r"error: a\nb\x1b[31m: unknown field"),
+        ("count: 4", "count: 010", "valid integer, got '010'"),
+        ("count: 4", "count: 1:30", "valid integer, got '1:30'"),
+        ("layers: 30", "name: other", "models.mine.name: unknown field"),
+        ("layers: 30", "layers: x", "s.yaml:10:37: error: models.mine.layers: "),
+        ("{like: deepseek-v3, layers: 30}", "5", "must be a catalog name, or like: or config:, got 5"),
+        ("tp: [1, 2]", "sharding: 1", "cannot constrain 'sharding'\n"),
+        ("oversubscription: 2", "oversubscription: true", "must be a number, got True"),
+        ("oversubscription: 2", "rings: 5", "must be a list, got 5"),
+        ("from: 2027-01", "from: 2029-02", "2029-02 is after the contract's end 2029-01"),
+        ("ready: 2026-09", "ready: 2029-02", "after the last contract with aws ends, 2029-01"),
     ],
 )
 def test_bad_input_names_place_cause_and_cure(old, new, says, shipped):
@@ -152,3 +166,31 @@ def test_billion_laughs_are_refused(shipped):
     bomb = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9))
     assert "too large or too deeply nested" in problems(bomb, shipped)
     assert "too large or too deeply nested" in problems("a: " + "[" * 60 + "]" * 60, shipped)
+
+
+def test_a_hint_follows_each_of_two_problems(shipped):
+    text = problems(GOOD.replace("oversubscription: 2", "oversub: 2, over: 3"), shipped)
+    assert text.count("  hint: known: preset, oversubscription, rings") == 2
+
+
+def test_an_entry_may_have_the_name_of_a_field(shipped):
+    text = GOOD.replace("  lab:", "  network:").replace("cluster: lab", "cluster: network")
+    assert parse(text, "s.yaml", shipped, Path()).clusters["network"].machine.accelerators == 288
+    assert "did you mean 'price'" in problems(text.replace("price:", "prise:"), shipped)
+
+
+def test_many_problems_are_counted_not_all_said(shipped):
+    text = problems(GOOD + "".join(f"k{i}: 1\n" for i in range(300)), shipped)
+    assert text.count("unknown field") == 100
+    assert text.endswith("s.yaml: error: and 200 more")
+
+
+def test_endless_files_are_refused(shipped):
+    with pytest.raises(ScenarioError, match="is larger than"):
+        read("/dev/zero", shipped)
+
+
+def test_a_folder_does_not_hide_the_built_in_scenario_of_its_name(tmp_path, monkeypatch, shipped):
+    (tmp_path / "small").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read("small", shipped).name == "small"

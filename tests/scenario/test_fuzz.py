@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from armillary.errors import InputError
-from armillary.scenario import parse
+from armillary.scenario import parse, read
 
 TEXT = resources.files("armillary.scenario").joinpath("builtin/openai-aws.yaml").read_text("utf-8")
 DATA = yaml.safe_load(TEXT)
@@ -37,6 +37,10 @@ def paths(data: object, here: tuple = ()) -> list[tuple]:
         found += paths(value, (*here, key))
     return found
 
+
+TAGS = ["int", "float", "bool", "null", "timestamp", "binary", "map", "seq", "set", "omap", "pairs", "str"]
+PLACES = [i for i, c in enumerate(TEXT) if TEXT[i - 1 : i + 1] == ": " or c == ","]
+CHANGES = ["name", "like", "config", "record", "layers", "experts", "top_k", "heads", "mixers", "tied", "x y"]
 
 PATHS = [p for p in paths(DATA) if p]
 
@@ -79,3 +83,31 @@ def test_mutated_values(shipped, changes):
 @given(st.integers(0, len(TEXT) - 1), st.integers(0, 40), st.text(max_size=12))
 def test_mutated_text(shipped, start, length, inserted):
     understood_or_refused(TEXT[:start] + inserted + TEXT[start + length :], shipped)
+
+
+@QUIET
+@given(
+    st.sampled_from(PLACES), st.sampled_from(TAGS), st.sampled_from(["", "''", "x", "_", "0x", "1:2", "[]"])
+)
+def test_tagged_values(shipped, start, tag, value):
+    understood_or_refused(f"{TEXT[:start]} !!{tag} {value} {TEXT[start + 1 :]}", shipped)
+
+
+@QUIET
+@given(st.dictionaries(st.sampled_from(CHANGES), values, min_size=1, max_size=3))
+def test_changed_models(shipped, changes):
+    data = {**DATA, "models": {**DATA["models"], "next-2t": {"like": "deepseek-v3", **changes}}}
+    understood_or_refused(yaml.safe_dump(data, allow_unicode=True), shipped)
+
+
+@QUIET
+@given(st.binary(min_size=1, max_size=8), st.integers(0, len(TEXT) - 1))
+def test_mutated_bytes(shipped, tmp_path, inserted, start):
+    raw = TEXT.encode()
+    path = tmp_path / "fuzz.yaml"
+    path.write_bytes(raw[:start] + inserted + raw[start:])
+    try:
+        read(str(path), shipped)
+    except InputError as error:
+        if not str(error).strip():
+            raise AssertionError("an error without words") from error

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from armillary.errors import ScenarioError
 from armillary.scenario import as_understood, builtin_names, json_schema, parse, read
 
 
@@ -28,6 +29,22 @@ def test_the_deal_carries_the_articles_figures(shipped):
     assert {p.accelerator.name for p in machine.partitions} == {"gb200", "gb300"}
     assert len(deal.workloads) == 3
     assert all(f.source for f in deal.facts)
+
+
+def test_defaults_are_marked_and_what_is_stated_is_not(shipped):
+    lines = [line.strip() for line in as_understood(read("small", shipped)).splitlines()]
+    assert {"pue: 1.15  # default", "imbalance: 1.0  # default", "network:  # default"} <= set(lines)
+    assert {"share: 1.0", "precision: fp8-mx", "- system: p6e-gb300"} <= set(lines)
+
+
+def test_names_of_several_lines_do_not_break_what_is_printed(shipped):
+    text = """
+name: "two\\nlines"
+clusters: {"a\\nb: 1": {provider: x, partitions: [{system: p5, count: 1}]}}
+"""
+    found = parse(text, "n.yaml", shipped, Path())
+    assert list(found.clusters) == ["a\nb: 1"]
+    assert parse(as_understood(found), "again.yaml", shipped, Path()).as_written == found.as_written
 
 
 def test_rings_written_out(shipped):
@@ -67,6 +84,8 @@ def test_the_schema_knows_every_field():
     assert schema["additionalProperties"] is False
     assert {"name", "clusters", "workloads", "contracts"} <= set(schema["properties"])
     assert yaml.safe_load(json.dumps(schema)) == schema
+    share = schema["$defs"]["TrainingSpec"]["properties"]["share"]["anyOf"][0]
+    assert set(share["type"]) == {"string", "number"}  # 60% as people write it, 0.6 as `check` prints it
 
 
 def test_the_docs_hold_the_reference_of_the_schema():
@@ -74,3 +93,14 @@ def test_the_docs_hold_the_reference_of_the_schema():
 
     page = Path(__file__).parents[2] / "docs" / "scenario.md"
     assert reference().strip() in page.read_text("utf-8")
+
+
+def test_the_docs_show_the_errors_of_their_own_example(shipped):
+    page = (Path(__file__).parents[2] / "docs" / "scenario.md").read_text("utf-8")
+    text = page.split("```yaml\n")[1].split("```")[0]
+    assert parse(text, "lab.yaml", shipped, Path()).clusters["ohio"].machine.accelerators == 24 * 72
+    for right, wrong in [("bscription: 2", "bscription: 0"), ("p6e-gb200", "p6e-gb20"), ("USD/h", "USDh")]:
+        text = text.replace(right, wrong, 1)
+    with pytest.raises(ScenarioError) as error:
+        parse(text, "lab.yaml", shipped, Path())
+    assert str(error.value) == page.split("```text\n")[1].split("```")[0].strip()

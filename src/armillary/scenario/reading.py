@@ -25,7 +25,7 @@ from armillary.scenario.schema import (
     ScenarioSpec,
     TrainingSpec,
 )
-from armillary.scenario.yaml_source import Path, Problem, Source, as_mapping, read_yaml
+from armillary.scenario.yaml_source import Path, Problem, Source, as_mapping, printable, read_yaml
 
 MOST_BYTES = 1_000_000
 INSIDE: dict[str, type[BaseModel]] = {
@@ -60,11 +60,14 @@ def read(where: str, catalog: Catalog) -> Scenario:
         With one line a problem: ``file:line:column: error: field: cause``, and hints.
     """
     path = FilePath(where)
-    if where in builtin_names() and not path.exists():
+    if where in builtin_names() and not path.is_file():  # a folder of that name may hold its report
         file = resources.files("armillary.scenario").joinpath("builtin", f"{where}.yaml")
         return parse(file.read_text("utf-8"), f"{where}.yaml", catalog, FilePath())
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file_:
+            raw = file_.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            raise ScenarioError(f"{where}: error: is larger than {MOST_BYTES:,} bytes")
         text = raw.decode("utf-8")
     except FileNotFoundError:
         names = builtin_names()
@@ -78,8 +81,6 @@ def read(where: str, catalog: Catalog) -> Scenario:
         raise ScenarioError(
             f"{where}: error: cannot be read: {getattr(error, 'strerror', None) or error}"
         ) from None
-    if len(raw) > MOST_BYTES:
-        raise ScenarioError(f"{where}: error: is larger than {MOST_BYTES:,} bytes")
     return parse(text, where, catalog, path.parent)
 
 
@@ -131,6 +132,14 @@ def _problems(error: ValidationError, source: Source) -> list[Problem]:
                 message = f"must be {item['ctx']['expected']}, got {item['input']!r}"
             case "value_error":
                 pass
+            case "string_type" if path[:1] == ("models",) and len(path) == 2:
+                continue  # an entry that is no name; what is wrong with it as a mapping is said as well
+            case "model_type" | "dict_type" if path[:1] == ("models",) and len(path) == 2:
+                message = f"must be a catalog name, or like: or config:, got {_short(item['input'])}"
+            case "model_type" | "dict_type":
+                message = f"must be a mapping of fields, got {_short(item['input'])}"
+            case "tuple_type":
+                message = f"must be a list, got {_short(item['input'])}"
             case _:
                 message = f"{message[0].lower()}{message[1:]}, got {_short(item['input'])}"
         found.append(Problem(path, message, hint))
@@ -165,13 +174,13 @@ def _path(loc: tuple[int | str, ...], source: Source) -> Path:
 
 def _fields_at(path: Path) -> list[str]:
     """Names of the fields that the mapping at `path` may have."""
-    named = [p for p in path if isinstance(p, str)]
-    if not named:
-        part: type[BaseModel] = ScenarioSpec
-    elif named[-1] in INSIDE:
-        part = INSIDE[named[-1]]
-    else:
-        part = ENTRIES.get(named[0], ScenarioSpec)
+    fields = path[2:] if path[:1] and path[0] in ENTRIES else path  # behind a table and its entry's name
+    held = [p for p in fields if isinstance(p, str)]
+    part: type[BaseModel] = ScenarioSpec
+    if held:
+        part = INSIDE.get(held[-1], ScenarioSpec)
+    elif path:
+        part = ENTRIES.get(str(path[0]), ScenarioSpec)
     return [f.alias or name for name, f in part.model_fields.items()]
 
 
@@ -181,7 +190,7 @@ def _short(value: object) -> str:
 
 
 def as_understood(scenario: Scenario) -> str:
-    """The scenario as YAML with defaults filled in and names looked up, each cluster's totals as comments."""
+    """The scenario as YAML: defaults filled in and marked, totals of clusters and workloads as comments."""
     lines = []
     for cluster in scenario.clusters.values():
         m = cluster.machine
@@ -196,7 +205,16 @@ def as_understood(scenario: Scenario) -> str:
             f"{w.global_batch:,} sequences of {w.sequence:,} tokens a step"
         )
     body: str = yaml.safe_dump(dict(scenario.as_written), sort_keys=False, allow_unicode=True, width=100)
-    return "\n".join(lines) + "\n" + body
+    return "\n".join([printable(line) for line in lines] + _marked(body, scenario.defaults))
+
+
+def _marked(body: str, defaults: frozenset[Path]) -> list[str]:
+    """Lines of `body`, a comment behind each field that is a default."""
+    lines = [*body.splitlines(), ""]
+    for path, (line, _) in read_yaml(body, "").keys.items():
+        if path in defaults:
+            lines[line - 1] += "  # default"
+    return lines
 
 
 def json_schema() -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import partial
 from math import inf
 from pathlib import Path as FilePath
@@ -11,17 +13,16 @@ from typing import Any
 from armillary.catalog import Accelerator, Catalog, System
 from armillary.errors import ArmillaryError, InputError, did_you_mean
 from armillary.machine import Machine, Partition, Ring, Slice, preset_rings
-from armillary.model import Transformer, customise, from_hugging_face, transformer
+from armillary.model import Architecture, Transformer, customise, from_hugging_face, transformer
+from armillary.scenario.constraints import constraints
 from armillary.scenario.scenario import Cluster, Contract, Scenario, StatedFact, TrainingWorkload
 from armillary.scenario.schema import ClusterSpec, ContractSpec, ModelSpec, ScenarioSpec, TrainingSpec
 from armillary.scenario.yaml_source import Path, Problem
-from armillary.training import RECIPES, Options
-from armillary.training.layout import CONTEXT_EXCHANGES, ORDERS, RECOMPUTE, SCHEDULES
+from armillary.training import RECIPES
+from armillary.units import parse
 
 MOST_ACCELERATORS = 20_000_000
 """More than all shipped so far on one network is taken for a slip."""
-
-NAMED = {"recompute": RECOMPUTE, "schedule": SCHEDULES, "order": ORDERS, "cp_exchange": CONTEXT_EXCHANGES}
 
 
 class Resolver:
@@ -52,6 +53,7 @@ class Resolver:
         }
         self.overbooked(workloads, known_clusters)
         contracts = {name: self.contract(name, c) for name, c in s.contracts.items()}
+        self.too_late()
         return Scenario(
             s.name,
             s.about,
@@ -61,7 +63,8 @@ class Resolver:
             contracts,
             tuple(StatedFact(f.about, f.says, f.source) for f in s.facts),
             s.questions,
-            s.model_dump(mode="json", by_alias=True),
+            written := s.model_dump(mode="json", by_alias=True),
+            frozenset(_absent(written, s.model_dump(mode="json", by_alias=True, exclude_unset=True))),
         )
 
     def cluster(self, name: str, spec: ClusterSpec) -> Cluster | None:
@@ -170,8 +173,25 @@ class Resolver:
         record = self.attempt((*place, "like"), lambda: self.catalog.model(like))
         if record is None:
             return None
-        changed: Transformer | None = self.attempt(place, lambda: customise(record, name, **changes))
-        return changed
+        known = [f.name for f in fields(Architecture)]
+        unknown = [field for field in changes if field not in known]
+        for field in unknown:
+            self.problems.append(
+                Problem(
+                    (*place, field),
+                    f"unknown field{did_you_mean(field, known)}",
+                    "docs/model.md lists the fields",
+                )
+            )
+        if unknown:
+            return None
+        try:
+            return customise(record, name, **changes)
+        except InputError as error:
+            said = str(error)
+            wrong = [f for f in changes if re.search(rf"\b{re.escape(f)}\b", said.split(": ", 1)[-1])]
+            self.problems.append(Problem((*place, *wrong[:1]), said))
+            return None
 
     def workload(
         self,
@@ -237,7 +257,8 @@ class Resolver:
                     f"{spec.tokens:g} tokens are fewer than one step of {batch * spec.sequence:g}",
                 )
             )
-        fixed = self.constraints((*place, "constraints"), spec.constraints)
+        fixed, wrong = constraints((*place, "constraints"), spec.constraints)
+        self.problems += wrong
         return TrainingWorkload(
             name,
             model,
@@ -302,59 +323,6 @@ class Resolver:
         )
         return found
 
-    def constraints(self, place: Path, stated: dict[str, Any]) -> dict[str, list[Any]]:
-        """Constraints of the search, names of choices turned into their indices."""
-        fixed: dict[str, list[Any]] = {}
-        for name, value in stated.items():
-            values = value if isinstance(value, list) else [value]
-            known = [*Options._fields, "zero"]
-            if name not in known or name == "sharding":
-                self.problems.append(
-                    Problem(
-                        (*place, name),
-                        f"cannot constrain {name!r}{did_you_mean(name, known)}",
-                        f"known: {', '.join(k for k in known if k != 'sharding')}",
-                    )
-                )
-                continue
-            read = [self.choice((*place, name), name, v) for v in values]
-            if not read or None in read:
-                if not read:
-                    self.problems.append(Problem((*place, name), "allows nothing", "give at least one value"))
-                continue
-            if name == "zero":
-                fixed["sharding"] = [(level, where) for level in read for where in ("all", "domain")]
-            else:
-                fixed[name] = read
-        return fixed
-
-    def choice(self, place: Path, name: str, value: Any) -> Any:
-        """One allowed value."""
-        if name in NAMED:
-            if value not in NAMED[name]:
-                self.problems.append(
-                    Problem(place, f"must be one of {', '.join(NAMED[name])}, got {value!r}")
-                )
-                return None
-            return NAMED[name].index(value)
-        if name == "optimizer_bytes":
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 2 <= value <= 16:
-                self.problems.append(Problem(place, f"must be from 2 to 16 bytes a parameter, got {value!r}"))
-                return None
-            return float(value)
-        if name.startswith("offload"):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                self.problems.append(Problem(place, f"must be a share from 0 to 1, got {value!r}"))
-                return None
-            return float(value)
-        low, high = {"zero": (0, 3), "overlap_ep": (0, 1)}.get(name, (1, 1_000_000))
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.problems.append(
-                Problem(place, f"must be a whole number from {low} to {high:,}, got {value!r}")
-            )
-            return None
-        return value
-
     def overbooked(self, workloads: dict[str, TrainingWorkload], clusters: dict[str, Cluster]) -> None:
         """Say where workloads that run at the same time are given more than there is."""
         for name, cluster in clusters.items():
@@ -375,6 +343,23 @@ class Resolver:
                         )
                     )
 
+    def too_late(self) -> None:
+        """Say which partitions are ready only when every contract with their provider has ended."""
+        for name, cluster in self.spec.clusters.items():
+            ends = [
+                _months_later(c.start, c.term)
+                for c in self.spec.contracts.values()
+                if c.provider == cluster.provider
+            ]
+            for i, p in enumerate(cluster.partitions):
+                if ends and p.ready is not None and p.ready > max(ends):
+                    self.problems.append(
+                        Problem(
+                            ("clusters", name, "partitions", i, "ready"),
+                            f"{p.ready} is after the last contract with {cluster.provider} ends, {max(ends)}",
+                        )
+                    )
+
     def contract(self, name: str, spec: ContractSpec) -> Contract:
         """A contract."""
         option = spec.option
@@ -383,6 +368,14 @@ class Resolver:
                 Problem(
                     ("contracts", name, "option", "from"),
                     f"{option.start} is before the contract's start {spec.start}",
+                )
+            )
+        end = _months_later(spec.start, spec.term)
+        if option is not None and option.start > end:
+            self.problems.append(
+                Problem(
+                    ("contracts", name, "option", "from"),
+                    f"{option.start} is after the contract's end {end}",
                 )
             )
         providers = sorted({c.provider for c in self.spec.clusters.values()})
@@ -403,6 +396,25 @@ class Resolver:
             option.start if option else "",
             option.about if option else "",
         )
+
+
+def _months_later(month: str, seconds: float) -> str:
+    """ISO month that is so much later."""
+    count = int(month[:4]) * 12 + int(month[5:]) - 1 + round(seconds / parse("1 month", "s"))
+    return f"{count // 12:04}-{count % 12 + 1:02}"
+
+
+def _absent(whole: object, part: object, path: Path = ()) -> Iterator[Path]:
+    """Paths of `whole` that `part` does not have; the highest of each branch only."""
+    if isinstance(whole, dict) and isinstance(part, dict):
+        for key, value in whole.items():
+            if key in part:
+                yield from _absent(value, part[key], (*path, key))
+            else:
+                yield (*path, key)
+    elif isinstance(whole, list) and isinstance(part, list):
+        for i, (value, other) in enumerate(zip(whole, part, strict=True)):
+            yield from _absent(value, other, (*path, i))
 
 
 def resolve(spec: ScenarioSpec, catalog: Catalog, folder: FilePath) -> tuple[Scenario | None, list[Problem]]:

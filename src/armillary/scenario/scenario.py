@@ -83,3 +83,5 @@ class Scenario:
     questions: tuple[str, ...]
     as_written: Mapping[str, Any]
     """The file's values with defaults filled in, as plain data."""
+    defaults: frozenset[tuple[str | int, ...]] = frozenset()
+    """Fields of `as_written`, as keys and indices from the top, that the file leaves to their defaults."""

@@ -41,7 +41,20 @@ Bandwidth = Annotated[float, _reader("byte/s", 1e3, 1e14), _written("B/s"), _tex
 Money = Annotated[float, _reader("USD", 0.0, 1e14), _written("USD"), _text("38e9 USD")]
 PriceRate = Annotated[float, _reader("USD/s", 0.0, 1e3), _written("USD/s"), _text("3.1 USD/h")]
 Tokens = Annotated[float, _reader("token", 1.0, 1e18), _written("token"), _text("15e12 token")]
-Share = Annotated[float, _reader("1", 1e-9, 1.0), _text("60%")]
+Share = Annotated[
+    float,
+    _reader("1", 1e-9, 1.0),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["60%", 0.6]}),
+]
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, got {value}")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_truth)]
 
 _MONTH = re.compile(r"\A(20\d\d)-(0[1-9]|1[0-2])(-\d\d)?\Z")
 
@@ -104,7 +117,7 @@ class RingSpec(Part):
     name: Name = Field(description="E.g. rail, cluster, region")
     size: Count | None = Field(None, description="Accelerators in one instance; default the whole cluster")
     bandwidth: Bandwidth | None = Field(None, description="Per accelerator; default the NIC of the system")
-    oversubscription: float = Field(1.0, ge=1, le=1000, description="Divides the bandwidth")
+    oversubscription: Number = Field(1.0, ge=1, le=1000, description="Divides the bandwidth")
     latency: Seconds | None = Field(None, description="Of one message; default that of the system's NIC")
 
 
@@ -114,7 +127,7 @@ class NetworkSpec(Part):
     preset: Literal["flat", "ec2-ultracluster", "meta-24k", "hpn7"] | None = Field(
         None, description="Published shape, see docs/machine.md"
     )
-    oversubscription: float = Field(1.0, ge=1, le=1000, description="Of the outermost ring")
+    oversubscription: Number = Field(1.0, ge=1, le=1000, description="Of the outermost ring")
     rings: tuple[RingSpec, ...] = Field((), max_length=8, description="Inner to outer, instead of a preset")
 
 
@@ -127,7 +140,7 @@ class ClusterSpec(Part):
     )
     network: NetworkSpec = Field(NetworkSpec(), description="The rings above the scale-up domain")
     price: PriceRate | None = Field(None, description="Of an accelerator; default the catalog's offer")
-    pue: float = Field(1.15, ge=1, le=3, description="Meter over IT power; default AWS's fleet (2024)")
+    pue: Number = Field(1.15, ge=1, le=3, description="Meter over IT power; default AWS's fleet (2024)")
 
 
 class ModelSpec(BaseModel):
@@ -155,8 +168,8 @@ class TrainingSpec(Part):
     precision: Literal["bf16", "fp8", "fp8-current", "fp8-block", "fp8-mx", "nvfp4"] = Field(
         "bf16", description="Training recipe"
     )
-    imbalance: float = Field(1.0, ge=1, le=1000, description="Tokens of the busiest expert over the mean")
-    capacity: float | None = Field(
+    imbalance: Number = Field(1.0, ge=1, le=1000, description="Tokens of the busiest expert over the mean")
+    capacity: Number | None = Field(
         None, ge=1, le=1000, description="What experts take at most, over the mean"
     )
     constraints: dict[str, Any] = Field({}, description="Hard constraints of the search, e.g. tp: 8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,10 @@ Path = tuple[str | int, ...]
 
 MOST_NODES = 50_000
 MOST_DEPTH = 40
+MOST_SAID = 100
+TOO_LARGE = "the file is too large or too deeply nested to be a scenario"
+_OLD_NUMBER = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)\Z")
+"""Octal and base-60 numbers of YAML 1.1 (``010`` is 8, ``1:30`` is 90), which nobody means here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +31,12 @@ class Problem:
 
 @dataclass
 class Source:
-    """A file as data. places : line and column (from 1) of each value and, for mappings, of each key."""
+    """A file as data. places : line and column (from 1) of each value; keys : of each key of a mapping."""
 
     name: str
     data: Any = None
     places: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, path: Sequence[str | int]) -> tuple[int, int]:
@@ -42,14 +48,17 @@ class Source:
 
     def render(self, problems: Sequence[Problem]) -> str:
         """One line a problem in the order of the file, its hint on a line of its own."""
-        lines = []
+        said = []
         for p in sorted(problems, key=lambda p: self.place(p.path)):
             line, column = self.place(p.path)
             where = f"{dotted(p.path)}: " if p.path else ""
-            lines.append(f"{self.name}:{line}:{column}: error: {where}{p.message}")
-            if p.hint:
-                lines.append(f"  hint: {p.hint}")
-        return "\n".join(dict.fromkeys(lines))
+            hint = f"\n  hint: {printable(p.hint)}" if p.hint else ""
+            said.append(f"{self.name}:{line}:{column}: error: {printable(where + p.message)}{hint}")
+        unique = list(dict.fromkeys(said))
+        more = (
+            [f"{self.name}: error: and {len(unique) - MOST_SAID:,} more"] if len(unique) > MOST_SAID else []
+        )
+        return "\n".join(unique[:MOST_SAID] + more)
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -66,16 +75,44 @@ def dotted(path: Sequence[str | int]) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    r"""Text on one line that a terminal shows as it is; other characters are escaped.
+
+    Examples
+    --------
+    >>> print(printable("a\nb \x1b[31m"))
+    a\nb \x1b[31m
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes up to the limits, so that a huge file is refused before it is read whole."""
+
+    nodes = depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose a node, or refuse it where there are too many or they nest too deeply."""
+        self.nodes += 1
+        self.depth += 1
+        if self.nodes > 2 * MOST_NODES or self.depth > 2 * MOST_DEPTH:  # keys are nodes too
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, TOO_LARGE, mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
 def read_yaml(text: str, name: str) -> Source:
     """Read YAML text; syntax errors, duplicate keys and runaway aliases become problems, never exceptions."""
     source = Source(name)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         if mark is not None:
             source.places[()] = (mark.line + 1, mark.column + 1)
-        source.problems.append(Problem((), f"is not valid YAML: {error.problem or error.context}"))
+        source.problems.append(Problem((), _what_is_wrong(error)))
         return source
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         source.problems.append(Problem((), f"is not valid YAML: {' '.join(str(error).split())}"))
@@ -86,6 +123,12 @@ def read_yaml(text: str, name: str) -> Source:
     builder = _Builder(source)
     source.data = builder.build(node, ())
     return source
+
+
+def _what_is_wrong(error: yaml.MarkedYAMLError) -> str:
+    if error.problem == TOO_LARGE:
+        return TOO_LARGE
+    return f"is not valid YAML: {error.problem or error.context}"
 
 
 class _Builder:
@@ -101,7 +144,7 @@ class _Builder:
         self.count += 1
         if self.count > MOST_NODES or len(path) > MOST_DEPTH:
             if self.count == MOST_NODES + 1 or len(path) == MOST_DEPTH + 1:
-                self._problem(path, "the file is too large or too deeply nested to be a scenario")
+                self._problem(path, TOO_LARGE)
             return None
         if id(node) in self.open:
             self._problem(path, "an alias refers to what it stands in")
@@ -121,9 +164,12 @@ class _Builder:
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         try:
             value = self.scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError, OverflowError):
+        except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            # PyYAML's constructors trip over a tag such as !!int on what is none.
             self._problem(path, f"cannot be read: {node.value[:60]!r}")
             return None
+        if isinstance(value, int | float) and _OLD_NUMBER.match(node.value):
+            return node.value  # as written, which is then refused where a number is due
         if isinstance(value, str | int | float) or value is None:
             return value
         return node.value  # dates stay as written
@@ -139,8 +185,9 @@ class _Builder:
             if key == "<<":
                 self._problem(path, "merge keys (<<) are not supported", "write the fields out")
                 continue
+            self.source.keys[here] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if key in out:
-                self.source.places[here] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+                self.source.places[here] = self.source.keys[here]
                 self._problem(here, "is given twice")
                 continue
             self.source.places[here] = (value_node.start_mark.line + 1, value_node.start_mark.column + 1)
