@@ -69,6 +69,21 @@ def test_impossible_questions_say_what_would_be_right(shipped, ask, says):
         ask(machine)
 
 
+@pytest.mark.parametrize(
+    ("preset", "accelerators", "rings"),
+    [
+        ("hpn7", 512, [("segment", 512, 1)]),
+        ("hpn7", 15360, [("segment", 1024, 1), ("pod", 15360, 1)]),
+        ("hpn7", 30720, [("segment", 1024, 1), ("pod", 15360, 1), ("core", 30720, 15)]),
+        ("meta-24k", 3072, [("pod", 3072, 1)]),
+        ("flat", 8, [("cluster", 8, 1)]),
+    ],
+)
+def test_a_cluster_inside_one_pod_does_not_cross_its_uplinks(preset, accelerators, rings):
+    found = preset_rings(preset, accelerators, 50e9, 1e-5)
+    assert [(r.name, r.size, r.oversubscription) for r in found] == rings
+
+
 def test_every_preset_names_its_source():
     assert all(len(p.source) > 20 for p in PRESETS.values())
     with pytest.raises(InputError, match="did you mean 'meta-24k'"):

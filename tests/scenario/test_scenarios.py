@@ -47,6 +47,18 @@ clusters: {"a\\nb: 1": {provider: x, partitions: [{system: p5, count: 1}]}}
     assert parse(as_understood(found), "again.yaml", shipped, Path()).as_written == found.as_written
 
 
+def test_two_generations_without_a_stated_price_cost_their_mean(shipped):
+    text = """
+name: mixed
+clusters:
+  c: {provider: aws, partitions: [{system: p6e-gb200, count: 1}, {system: p6e-gb300, count: 3}]}
+"""
+    cluster = parse(text, "m.yaml", shipped, Path()).clusters["c"]
+    one, other = shipped.price("p6e-gb200").price, shipped.price("p6e-gb300").price
+    assert cluster.price == pytest.approx((one + 3 * other) / 4)
+    assert "mean" in cluster.price_source
+
+
 def test_rings_written_out(shipped):
     text = """
 name: rings

@@ -46,7 +46,7 @@ PRESETS: dict[str, Preset] = {
 def preset_rings(
     name: str, accelerators: int, bandwidth: float, latency: float, oversubscription: float = 1.0
 ) -> tuple[Ring, ...]:
-    """Rings of a preset for a cluster.
+    """Rings of a preset for a cluster, up to the first that holds all of it.
 
     Parameters
     ----------
@@ -71,10 +71,11 @@ def preset_rings(
             f"unknown network preset {name!r}{did_you_mean(name, PRESETS)} (known: {', '.join(PRESETS)})"
         )
     rings = []
-    levels = [level for level in PRESETS[name].levels if level.size < accelerators]
-    for level in levels:
-        ratio = level.oversubscription * (oversubscription if level is levels[-1] else 1.0)
-        rings.append(
-            Ring(level.name, level.size or accelerators, bandwidth / ratio, level.latency or latency, ratio)
-        )
+    for level in PRESETS[name].levels:
+        size = min(level.size or accelerators, accelerators)
+        holds_all = size == accelerators
+        ratio = level.oversubscription * (oversubscription if holds_all else 1.0)
+        rings.append(Ring(level.name, size, bandwidth / ratio, level.latency or latency, ratio))
+        if holds_all:
+            break
     return tuple(rings)

@@ -99,11 +99,20 @@ class Resolver:
         rings = self.rings(place, spec, partitions, total)
         price, source = spec.price, "stated in the scenario"
         if price is None:
-            offer = self.catalog.price(partitions[0].system.name)
-            if offer is not None:
-                price, source = offer.price, f"catalog: {offer.name}"
+            price, source = self.mean_price(partitions)
         machine = Machine(name, tuple(partitions), rings)
         return Cluster(name, spec.provider, machine, price, source if price is not None else "", spec.pue)
+
+    def mean_price(self, partitions: list[Partition]) -> tuple[float | None, str]:
+        """The catalog's price of an accelerator, a mean over the partitions; None where one has no offer."""
+        offers = [self.catalog.price(p.system.name) for p in partitions]
+        known = [offer for offer in offers if offer is not None]
+        if len(known) < len(partitions):
+            return None, ""
+        counts = [p.accelerators for p in partitions]
+        mean = sum(o.price * n for o, n in zip(known, counts, strict=True)) / sum(counts)
+        names = ", ".join(dict.fromkeys(o.name for o in known))
+        return mean, f"catalog: {names}" if len(known) == 1 else f"catalog, mean by accelerators: {names}"
 
     def rings(
         self, place: Path, spec: ClusterSpec, partitions: list[Partition], total: int

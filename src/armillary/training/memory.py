@@ -17,6 +17,9 @@ from armillary.training.schedules import micro_batches_held, weight_copies
 Numeric = Any
 
 WEIGHT_BYTES = 2.0
+TRANSIENT_SHARE = 0.35
+"""Of a layer's saved tensors that gradients of its widest block take at a time. Assumption: the input
+and output gradient of an activation function, a third of a dense layer's tensors. [-]"""
 LOGIT_BYTES = 6.0
 """Of a logit while the loss is computed by a fused cross-entropy: BF16, and FP32 in place. [byte]"""
 
@@ -134,7 +137,7 @@ def stage_memory(
         working = np.maximum(working, saved_bytes(elements, tokens, everything, gemm_bytes))
     activations = per_batch * held * (1.0 - layout.offload_activations)
     # Outside full recomputation the largest transient is the gradient of one block's wide activation.
-    working = np.where(np.asarray(layout.recompute) == 2, working, 0.35 * working)
+    working = np.where(np.asarray(layout.recompute) == 2, working, TRANSIENT_SHARE * working)
     logits = tokens * head_vocab * LOGIT_BYTES
     return Memory(
         weights=stored,

@@ -18,6 +18,9 @@ from armillary.training.layout import Layout
 
 Numeric = Any
 
+FIRST_BLOCK = 0.05
+"""Of a ring exchange that attention cannot cover: the launch of its first block. Assumption. [-]"""
+
 
 class LayerCost(NamedTuple):
     """One micro-batch through one layer, communication before any overlap [s]."""
@@ -89,7 +92,7 @@ def both_passes(cost: LayerCost, layout: Layout, software: Software) -> Passes:
     context_busy = (3 + rerun) * cost.context  # backward moves keys and values, and their gradients
     covered = software.context_overlap * (c.forward.attention + c.input_gradient.attention)
     ring = np.asarray(layout.cp_exchange) == 0
-    context = np.where(ring, np.maximum(context_busy - covered, 0.05 * context_busy), context_busy)
+    context = np.where(ring, np.maximum(context_busy - covered, FIRST_BLOCK * context_busy), context_busy)
     expert_busy = (2 + rerun) * cost.expert
     room = software.expert_overlap * work.total * layout.overlap_ep
     expert = np.maximum(expert_busy - room, 0.0)
