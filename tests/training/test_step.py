@@ -1,11 +1,9 @@
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from armillary.model import parameters
-from armillary.training import Layout, calibration, estimate, search, space
-from armillary.training.space import ROW_FIELDS
+from armillary.training import Layout, calibration, estimate
 
 DENSE = Layout(tp=4, cp=1, pp=4, vpp=1, dp=8, micro_batch=1, zero=1, shard=8)
 
@@ -22,33 +20,6 @@ def dense(make_slice, make_job):
 @pytest.fixture(scope="module")
 def moe(make_slice, make_job):
     return make_job("deepseek-v3", 1024), make_slice("p6e-gb200", 256, 64)
-
-
-@pytest.mark.parametrize("which", ["dense", "moe"])
-def test_one_layout_gives_what_the_mesh_gives(which, request):
-    job, part = request.getfixturevalue(which)
-    found = space(job, part)
-    known = calibration(part.accelerator)
-    rng = np.random.default_rng(0)
-    layout, valid = next(iter(found.blocks(found.num_rows)))
-    mesh = estimate(job, part, layout, known)
-    hits = np.argwhere(valid)
-    for index in hits[rng.choice(len(hits), 25, replace=False)]:
-        at = tuple(int(i) for i in index)
-        one = estimate(job, part, layout.at(at, valid.shape), known)
-        for mine, theirs in zip((*one.time, *one.memory), (*mesh.time, *mesh.memory), strict=True):
-            whole = np.broadcast_to(np.asarray(theirs, dtype=float), valid.shape)[at]
-            assert float(mine) == pytest.approx(whole, rel=1e-12, abs=1e-15)
-
-
-@pytest.mark.parametrize("which", ["dense", "moe"])
-def test_every_valid_layout_multiplies_out(which, request):
-    job, part = request.getfixturevalue(which)
-    rows = space(job, part).rows
-    assert set(ROW_FIELDS) | {"dp"} == set(rows)
-    assert np.all(rows["tp"] * rows["cp"] * rows["pp"] * rows["dp"] == part.accelerators)
-    assert np.all((rows["tp"] * rows["cp"] * rows["dp"]) % (rows["ep"] * rows["etp"]) == 0)
-    assert np.all(job.global_batch % rows["dp"] == 0)
 
 
 def test_parts_are_not_negative_and_sum_up(dense):
@@ -112,32 +83,6 @@ def test_oversubscription_hurts_what_crosses_it(make_job, make_slice):
     assert total(inside, job, thin) / total(inside, job, part) < total(wide, job, thin) / total(
         wide, job, part
     )
-
-
-def test_search_finds_the_fastest_that_fits_and_keeps_a_front(dense):
-    job, part = dense
-    known = calibration(part.accelerator)
-    fixed = {"cp": [1], "order": [0], "schedule": [0], "micro_batch": [1, 2]}
-    found = search(job, part, known, fixed, top=3)
-    every = []
-    for layout, valid in space(job, part, fixed).blocks(10_000):
-        answer = estimate(job, part, layout, known)
-        step = np.broadcast_to(answer.step, valid.shape)
-        every.append(step[valid])
-    assert float(found.best.estimate.time.total) == pytest.approx(
-        float(np.concatenate(every).min()), rel=1e-12
-    )
-    times = [float(c.estimate.time.total) for c in found.front]
-    rooms = [float(c.estimate.memory.total) for c in found.front]
-    assert times == sorted(times)
-    assert rooms == sorted(rooms, reverse=True)
-    assert found.evaluated == sum(len(e) for e in every)
-
-
-def test_constraints_are_hard(dense):
-    job, part = dense
-    found = search(job, part, calibration(part.accelerator), {"tp": [2], "recompute": [2]})
-    assert {(c.layout.tp, c.layout.recompute) for c in found.fastest} == {(2, 2)}
 
 
 def test_imbalance_of_experts_costs_time_up_to_their_capacity(make_job, make_slice):

@@ -86,36 +86,54 @@ def saved_bytes(saved: Saved, tokens: Numeric, layout: Layout, gemm_bytes: float
     return whole + np.where(policy < 2, kept, 0.0) + np.where(policy < 1, cheap, 0.0)
 
 
-def stage_memory(
+class State(NamedTuple):
+    """What a stage holds whatever its micro-batches [byte]; see `Memory`."""
+
+    weights: Numeric
+    gathered: Numeric
+    gradients: Numeric
+    optimizer: Numeric
+
+    @property
+    def total(self) -> Numeric:
+        """Sum of the parts [byte]."""
+        return sum(self)
+
+
+NO_STATE = State(0.0, 0.0, 0.0, 0.0)
+
+
+class Activations(NamedTuple):
+    """What micro-batches take on a stage [byte]; see `Memory`."""
+
+    activations: Numeric
+    working: Numeric
+    logits: Numeric
+    fragmentation: Numeric
+
+    @property
+    def total(self) -> Numeric:
+        """Sum of the parts [byte]."""
+        return sum(self)
+
+
+def state_memory(
     weights: Weights,
-    saved: Sequence[Saved],
-    layers: Sequence[Numeric],
-    head_vocab: Numeric,
-    tokens: Numeric,
-    held: Numeric,
     layout: Layout,
     expert_shard: Numeric,
-    gemm_bytes: float,
     weight_copy: float,
     gradient_bytes: float,
-    runtime: float,
-    allowance: float,
-) -> Memory:
-    """Memory of one stage.
+) -> State:
+    """Weights, gradients and optimizer state of one stage.
 
     Parameters
     ----------
     weights : Weights
-    saved, layers : sequences over kinds of layers
-        Elements kept per token, and how many such layers the stage has. [-]
-    head_vocab : numeric
-        Vocabulary rows on this rank where the stage has the output projection, else 0. [-]
-    tokens : numeric
-        Of a micro-batch on this rank. [token]
-    held : numeric
-        Micro-batches whose activations are kept at once. [-]
+    layout : Layout
     expert_shard : numeric
         Ranks over which ZeRO shards experts. [-]
+    weight_copy, gradient_bytes : float
+        Bytes of quantised copies and of a gradient, per parameter. [byte]
     """
     zero = np.asarray(layout.zero)
     copies = weight_copies(layout.schedule, layout.pp)
@@ -128,7 +146,42 @@ def stage_memory(
     stored = np.where(zero >= 3, 0.0, (WEIGHT_BYTES + weight_copy) * (dense + experts))
     # Under a pipeline, weights stay gathered over the micro-batches; else two layers are at a time.
     unsharded = np.where(np.asarray(layout.pp) > 1, dense + experts, 2 * weights.layer)
-    gathered = np.where(zero >= 3, (WEIGHT_BYTES + weight_copy) * unsharded, 0.0)
+    return State(
+        weights=stored,
+        gathered=np.where(zero >= 3, (WEIGHT_BYTES + weight_copy) * unsharded, 0.0),
+        gradients=sharded(2, gradient_bytes),
+        optimizer=sharded(1, layout.optimizer_bytes) * (1.0 - layout.offload_optimizer),
+    )
+
+
+def activation_memory(
+    saved: Sequence[Saved],
+    layers: Sequence[Numeric],
+    head_vocab: Numeric,
+    tokens: Numeric,
+    held: Numeric,
+    layout: Layout,
+    gemm_bytes: float,
+    allowance: float,
+) -> Activations:
+    """Activations of one stage.
+
+    Parameters
+    ----------
+    saved, layers : sequences over kinds of layers
+        Elements kept per token, and how many such layers the stage has. [-]
+    head_vocab : numeric
+        Vocabulary rows on this rank where the stage has the output projection, else 0. [-]
+    tokens : numeric
+        Of a micro-batch on this rank. [token]
+    held : numeric
+        Micro-batches whose activations are kept at once. [-]
+    layout : Layout
+    gemm_bytes : float
+        Width at which GEMM inputs are kept. [byte]
+    allowance : float
+        Fragmentation over what comes and goes. [-]
+    """
     per_batch: Numeric = 0.0
     working: Numeric = 0.0
     everything = layout._replace(recompute=0)
@@ -139,16 +192,21 @@ def stage_memory(
     # Outside full recomputation the largest transient is the gradient of one block's wide activation.
     working = np.where(np.asarray(layout.recompute) == 2, working, TRANSIENT_SHARE * working)
     logits = tokens * head_vocab * LOGIT_BYTES
+    return Activations(activations, working, logits, allowance * (activations + working + logits))
+
+
+def stage_memory(state: State, activations: Activations, runtime: float) -> Memory:
+    """Memory of one stage: what it holds, what micro-batches take, and the runtime's share."""
     return Memory(
-        weights=stored,
-        gathered=gathered,
-        gradients=sharded(2, gradient_bytes),
-        optimizer=sharded(1, layout.optimizer_bytes) * (1.0 - layout.offload_optimizer),
-        activations=activations,
-        working=working,
-        logits=logits,
+        weights=state.weights,
+        gathered=state.gathered,
+        gradients=state.gradients,
+        optimizer=state.optimizer,
+        activations=activations.activations,
+        working=activations.working,
+        logits=activations.logits,
         runtime=runtime,
-        fragmentation=allowance * (activations + working + logits),
+        fragmentation=activations.fragmentation,
     )
 
 

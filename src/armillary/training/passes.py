@@ -5,7 +5,8 @@ Imports `model` for the kinds of layers, and this room's compute.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -33,6 +34,32 @@ class LayerCost(NamedTuple):
     routing: Numeric
 
 
+class Durations(NamedTuple):
+    """One micro-batch through layers: the forward pass and the two halves of the backward pass [s]."""
+
+    forward: Numeric
+    input_gradient: Numeric
+    weight_gradient: Numeric
+
+    @property
+    def backward(self) -> Numeric:
+        """Both halves [s]."""
+        return self.input_gradient + self.weight_gradient
+
+    @property
+    def total(self) -> Numeric:
+        """Both passes [s]."""
+        return self.forward + self.backward
+
+    def scaled(self, factor: Numeric) -> Durations:
+        """Each times `factor`."""
+        return Durations(*(x * factor for x in self))
+
+    def plus(self, other: Durations) -> Durations:
+        """Part by part sum."""
+        return Durations(*(a + b for a, b in zip(self, other, strict=True)))
+
+
 class Passes(NamedTuple):
     """One micro-batch through layers, both passes, overlap taken off [s]."""
 
@@ -52,9 +79,9 @@ class Passes(NamedTuple):
     expert_busy: Numeric
 
     @property
-    def total(self) -> Numeric:
-        """Both passes [s]."""
-        return sum(self[:8])
+    def durations(self) -> Durations:
+        """Forward and backward [s]."""
+        return Durations(self.forward, self.input_gradient, self.weight_gradient)
 
     def scaled(self, factor: Numeric) -> Passes:
         """Everything times `factor`."""
@@ -70,7 +97,10 @@ def bare(compute: LayerTimes) -> LayerCost:
     return LayerCost(compute, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def weighted(kinds: list[Passes], counts: list[Numeric]) -> Passes:
+P = TypeVar("P", Passes, Durations)
+
+
+def weighted(kinds: Sequence[P], counts: Sequence[Numeric]) -> P:
     """Sum over kinds of layers, each as often as it stands."""
     total = kinds[0].scaled(counts[0])
     for kind, count in zip(kinds[1:], counts[1:], strict=True):

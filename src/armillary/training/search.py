@@ -1,9 +1,16 @@
-"""Search of the whole space for the best layouts: by step time, by memory headroom, and the Pareto front."""
+"""Search of the whole space for the best layouts: by step time, by memory headroom, and the Pareto front.
+
+Each quantity is worked out once for the fields that it depends on (`step.micro_batch`, `step.stage_cost`,
+`step.stage_activations`), taken to the rows of a block, and only the last sums see every layout.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +20,38 @@ from armillary.errors import InfeasibleError
 from armillary.machine import Slice
 from armillary.training.calibration import Calibration
 from armillary.training.layout import Layout
-from armillary.training.space import COHERENT_BANDWIDTH, OFFLOADS, Space, space
-from armillary.training.step import Estimate, Job, estimate
+from armillary.training.memory import NO_STATE
+from armillary.training.passes import Durations
+from armillary.training.space import COHERENT_BANDWIDTH, OFFLOADS, POLICIES, Block, Rows, Space, space
+from armillary.training.step import (
+    Estimate,
+    Job,
+    StageCost,
+    activation_offload,
+    estimate,
+    exposed_exchange,
+    micro_batch,
+    pipeline,
+    stage_activations,
+    stage_cost,
+    stage_transfer,
+    straggling,
+)
 
-ELEMENTS_PER_BLOCK = 120_000
-"""Layouts evaluated at once: enough to amortise numpy's calls, few enough to stay in cache."""
+Numeric = Any
+
+SHARDING = POLICIES.index("sharding")
+"""Axis of a block's arrays `[*policies, row]`."""
+
+LAYOUTS_PER_BLOCK = 150_000
+"""Layouts evaluated at once: enough to amortise numpy's calls, few enough to stay in cache. [-]"""
+BLOCKS_PER_WAVE = 8
+"""Blocks worked on before what they found is put together; a constant, so that what pruning sees does not
+depend on the number of threads. [-]"""
+SPARSITY = 8
+"""Combinations of degrees, choices and policies for each valid one, roughly: sizes a block. [-]"""
+WORTH_PRUNING = 20_000_000
+"""Combinations from which a search prunes unless told; smaller spaces are soon seen whole. [-]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +66,13 @@ class Candidate:
 class Search:
     """What a search found and what it saw.
 
-    fastest : by step time. roomiest : by memory headroom among layouts at most `ROOMY_SLOWDOWN` slower.
-    front : Pareto-optimal in step time and memory, fastest first.
-    evaluated : layouts timed; too_large : of those, out of memory.
+    fastest : by step time. front : Pareto-optimal in step time and memory, fastest first.
+    roomiest : of the front, by memory headroom, those at most `ROOMY_SLOWDOWN` slower than the fastest.
+    evaluated : valid layouts timed; too_large : of those, out of memory.
+    pruned : valid layouts that a bound on time and memory ruled out, untimed.
     invalid : combinations of degrees that cannot run, by reason.
     nearest : of the layouts out of memory, the one that lacks least; None where something fits.
+    unseen : share of the space that an interrupt left unseen, 0 to 1.
     """
 
     space: Space
@@ -45,8 +81,15 @@ class Search:
     front: tuple[Candidate, ...]
     evaluated: int
     too_large: int
+    pruned: int
     invalid: Mapping[str, int]
     nearest: Candidate | None
+    unseen: float = 0.0
+
+    @property
+    def valid(self) -> int:
+        """Valid layouts seen: timed, or ruled out by a bound [-]."""
+        return self.evaluated + self.pruned
 
     @property
     def best(self) -> Candidate:
@@ -65,13 +108,13 @@ class Search:
         """Say what binds."""
         if self.nearest is None:
             n, batch = self.space.machine.accelerators, int(self.space.job.global_batch)
-            if self.space.num_rows == 0 and not self.space.divides_somehow():
+            if self.space.num_degrees == 0 and not self.space.divides_somehow():
                 return (
                     f"no layout is valid: {n:,} accelerators and {batch:,} sequences do not divide\n"
                     "  hint: take accelerators with fewer odd factors, e.g. a power of two times the "
                     f"scale-up domain, or a batch that is a multiple of {_odd_part(n)}"
                 )
-            if self.space.num_rows:
+            if self.space.num_degrees:
                 return f"no layout is valid: {batch:,} sequences divide by no number of data-parallel ranks"
             reasons = sorted(self.invalid.items(), key=lambda item: -item[1])[:3]
             return "no layout is valid: " + "; ".join(
@@ -102,6 +145,8 @@ def search(
     fixed: Mapping[str, Sequence[Any]] | None = None,
     top: int = 5,
     progress: Callable[[int, int], None] | None = None,
+    prune: bool | None = None,
+    threads: int | None = None,
 ) -> Search:
     """Evaluate every valid layout and keep the best.
 
@@ -114,140 +159,296 @@ def search(
     top : int
         Candidates to keep per ranking. [-]
     progress : callable, optional
-        Called with (rows done, rows in all) after each block.
+        Called with (combinations of degrees done, in all) after each wave of blocks.
+    prune : bool, optional
+        Whether to skip layouts that a lower bound of time and memory rules out, which changes no ranking;
+        by default in spaces of more than `WORTH_PRUNING` combinations.
+    threads : int, optional
+        By default one for each processor; the answer does not depend on it. [-]
 
     Notes
     -----
-    Where nothing fits and the host link is coherent, the space is searched again with offload.
+    Where nothing fits and the host link is coherent, the space is searched again with offload. An interrupt
+    (Ctrl-C) ends the search with the best so far; `Search.unseen` says how much was left.
     """
-    answer = _search(job, machine, calibration, fixed, top, progress)
+
+    def run(constraints: Mapping[str, Sequence[Any]] | None) -> Search:
+        found = space(job, machine, constraints)
+        pruning = found.size > WORTH_PRUNING if prune is None else prune
+        return _Run(found, calibration, top, pruning).through(threads or os.cpu_count() or 1, progress)
+
+    answer = run(fixed)
     asked = any(name in OFFLOADS for name in fixed or {})
-    if (
-        answer.fastest
-        or answer.nearest is None
-        or asked
-        or machine.accelerator.host_bandwidth < COHERENT_BANDWIDTH
-    ):
+    coherent = machine.accelerator.host_bandwidth >= COHERENT_BANDWIDTH
+    if answer.fastest or answer.nearest is None or answer.unseen or asked or not coherent:
         return answer
-    return _search(job, machine, calibration, {**(fixed or {}), **OFFLOADS}, top, progress)
-
-
-def _search(
-    job: Job,
-    machine: Slice,
-    calibration: Calibration,
-    fixed: Mapping[str, Sequence[Any]] | None,
-    top: int,
-    progress: Callable[[int, int], None] | None,
-) -> Search:
-    found = space(job, machine, fixed)
-    mesh = int(np.prod(found.mesh_shape)) or 1
-    rows_per_block = max(1, ELEMENTS_PER_BLOCK // mesh)
-    keep = _Shortlist(top)
-    evaluated = too_large = done = 0
-    for layout, valid in found.blocks(rows_per_block):
-        rows = valid.shape[0]
-        done += rows
-        if not valid.any():
-            continue
-        answer = estimate(job, machine, layout, calibration)
-        shape = np.broadcast_shapes(np.shape(answer.time.total), np.shape(answer.memory_total), valid.shape)
-        time = np.where(valid, np.broadcast_to(answer.time.total, shape), np.inf)
-        memory = np.broadcast_to(answer.memory_total, shape)
-        fits = valid & (memory <= answer.capacity)
-        evaluated += int(np.count_nonzero(valid))
-        too_large += int(np.count_nonzero(valid & ~fits))
-        keep.add(layout, shape, time, memory, fits, valid)
-        if progress is not None:
-            progress(done, found.num_rows)
-
-    def candidate(layout: Layout) -> Candidate:
-        return Candidate(layout, estimate(job, machine, layout, calibration))
-
-    fastest, roomiest, front = keep.ranked()
-    return Search(
-        space=found,
-        fastest=tuple(candidate(x) for x in fastest),
-        roomiest=tuple(candidate(x) for x in roomiest),
-        front=tuple(candidate(x) for x in front),
-        evaluated=evaluated,
-        too_large=too_large,
-        invalid=found.invalid,
-        nearest=candidate(keep.nearest) if not fastest and keep.nearest is not None else None,
-    )
+    return run({**(fixed or {}), **OFFLOADS})
 
 
 class _Found(NamedTuple):
-    """A layout of a mesh, not yet taken out of it."""
+    """A layout that fits, not yet taken out of its block. order : of enumeration, which breaks ties."""
 
     time: float
     memory: float
+    order: tuple[int, ...]
     mesh: Layout
-    position: tuple[int, ...]
+    place: tuple[int, ...]
     shape: tuple[int, ...]
 
     @property
-    def single(self) -> Layout:
+    def layout(self) -> Layout:
         """The layout by itself."""
-        return self.mesh.at(self.position, self.shape)
+        return self.mesh.at(self.place, self.shape)
+
+
+class _Outcome(NamedTuple):
+    """What a block gave: its candidates, its layout that lacks least memory, and counts."""
+
+    found: list[_Found]
+    nearest: _Found | None
+    evaluated: int
+    too_large: int
+    pruned: int
+
+
+class _Bound(NamedTuple):
+    """What a layout has to beat.
+
+    last : time of the slowest that is kept by time [s].
+    times, least : time and memory of the Pareto front, ascending in time; `least` begins with infinity.
+    """
+
+    last: float
+    times: NDArray[np.float64]
+    least: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, time: NDArray[np.float64], memory: NDArray[np.float64], top: int) -> _Bound:
+        """Bound that layouts of those times and memories set."""
+        order, front = _front(time, memory)
+        last = float(time[order[top - 1]]) if time.size >= top else np.inf
+        return cls(last, time[front], np.concatenate([[np.inf], memory[front]]))
+
+    def excludes(self, time: Numeric, memory: Numeric) -> NDArray[np.bool_]:
+        """Where no layout at least that slow and that large can enter a ranking."""
+        dominated = self.least[np.searchsorted(self.times, time, side="left")] <= memory
+        return np.asarray((time > self.last) & dominated)
+
+
+def _front(
+    time: NDArray[np.float64], memory: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Positions by time, ties by memory; and those of the Pareto front among them."""
+    order = np.lexsort((memory, time))
+    lowest = np.minimum.accumulate(memory[order])
+    better = np.concatenate([[True], memory[order][1:] < lowest[:-1]])[: order.size]
+    return order, order[better]
 
 
 class _Shortlist:
-    """The best of what has been seen so far, block by block."""
+    """The best of what has been seen so far: the `top` fastest, and the Pareto front."""
 
     def __init__(self, top: int) -> None:
         self.top = top
-        self.seen: list[_Found] = []
-        self.nearest: Layout | None = None
-        self._nearest_bytes = np.inf
+        self.fastest: list[_Found] = []
+        self.front: list[_Found] = []
+        self.bound = _Bound(np.inf, np.empty(0), np.array([np.inf]))
 
-    def add(
-        self,
-        layout: Layout,
-        shape: tuple[int, ...],
-        time: NDArray[np.float64],
-        memory: NDArray[np.float64],
-        fits: NDArray[np.bool_],
-        valid: NDArray[np.bool_],
-    ) -> None:
-        """Take a block's fastest layouts and its Pareto front."""
-        flat_time, flat_memory = np.where(fits, time, np.inf).ravel(), memory.ravel()
-        chosen = np.flatnonzero(np.isfinite(flat_time))
-        if chosen.size == 0:
-            lacking = np.where(valid, memory, np.inf).ravel()
-            least = int(np.argmin(lacking))
-            if not self.seen and lacking[least] < self._nearest_bytes:
-                self._nearest_bytes = float(lacking[least])
-                self.nearest = layout.at(tuple(int(i) for i in np.unravel_index(least, shape)), shape)
-            return
-        order = chosen[np.lexsort((flat_memory[chosen], flat_time[chosen]))]
-        lowest = np.minimum.accumulate(flat_memory[order])
-        front = order[np.concatenate([[True], flat_memory[order][1:] < lowest[:-1]])]
-        for flat in dict.fromkeys([*order[: self.top].tolist(), *front.tolist()]):
-            index = tuple(int(i) for i in np.unravel_index(flat, shape))
-            self.seen.append(_Found(float(flat_time[flat]), float(flat_memory[flat]), layout, index, shape))
-        if len(self.seen) > 2000:
-            self._prune()
+    def add(self, found: Sequence[_Found]) -> None:
+        """Merge more candidates."""
+        everything = {item.order: item for item in (*self.fastest, *self.front, *found)}
+        items = sorted(everything.values(), key=lambda item: item.order)
+        time, memory = np.array([i.time for i in items]), np.array([i.memory for i in items])
+        order, front = _front(time, memory)
+        self.fastest, self.front = [items[i] for i in order[: self.top]], [items[i] for i in front]
+        self.bound = _Bound.of(time, memory, self.top)
 
-    def _prune(self) -> None:
-        fastest, roomiest, front = self._split()
-        self.seen = list({id(item): item for item in (*fastest, *roomiest, *front)}.values())
+    @property
+    def roomiest(self) -> list[_Found]:
+        """Of the front, the smallest in memory among those hardly slower than the fastest."""
+        limit = self.fastest[0].time * ROOMY_SLOWDOWN if self.fastest else 0.0
+        return [item for item in reversed(self.front) if item.time <= limit][: self.top]
 
-    def _split(self) -> tuple[list[_Found], list[_Found], list[_Found]]:
-        by_time = sorted(self.seen, key=lambda item: (item.time, item.memory))
-        if not by_time:
-            return [], [], []
-        limit = by_time[0].time * ROOMY_SLOWDOWN
-        roomy = sorted((s for s in by_time if s.time <= limit), key=lambda item: item.memory)
-        front: list[_Found] = []
-        least = np.inf
-        for item in by_time:
-            if item.memory < least:
-                front.append(item)
-                least = item.memory
-        return by_time[: self.top], roomy[: self.top], front
 
-    def ranked(self) -> tuple[list[Layout], list[Layout], list[Layout]]:
-        """Fastest, roomiest, Pareto front."""
-        fastest, roomiest, front = self._split()
-        return [x.single for x in fastest], [x.single for x in roomiest], [x.single for x in front]
+class _Parts(NamedTuple):
+    """What the time and memory of a block's layouts are summed from; arrays `[*policies, row]`.
+
+    floor : of a step without exchange and update [s]. update : of weights, state in host memory included [s].
+    mean : a micro-batch on a mean stage [s]. room : share of it that hides an exchange [-].
+    times : exchanges in a step [-]. used : by micro-batches on first and last stage [byte].
+    held : by weights, their optimizer and the runtime on both [byte]. sharded : as in `Block`.
+    """
+
+    floor: Numeric
+    update: Numeric
+    mean: Durations
+    room: Numeric
+    cost: StageCost
+    times: Numeric
+    used: tuple[Numeric, Numeric]
+    held: tuple[Numeric, Numeric]
+    sharded: NDArray[np.bool_]
+
+
+class _Run:
+    """One pass over a space."""
+
+    def __init__(self, found: Space, calibration: Calibration, top: int, pruning: bool) -> None:
+        self.space, self.calibration, self.top, self.pruning = found, calibration, top, pruning
+        self.capacity = found.machine.accelerator.memory_capacity
+        self.waiting = 1 + straggling(found.machine.accelerators, calibration.software)
+        lengths = {name: len(getattr(found.options, name)) for name in POLICIES}
+        self.other_policies = int(np.prod([n for name, n in lengths.items() if name != "sharding"]))
+        self.shortlist = _Shortlist(top)
+        # A layer's time depends on few of the degrees: it is worked out once for each way to split it.
+        split = np.stack([found.degrees[name] for name in ("tp", "cp", "ep", "etp")])
+        (tp, cp, ep, etp), index = np.unique(split, axis=1, return_inverse=True)
+        self.split_of = index.reshape(-1)
+        mesh = found.open_mesh({"tp": tp, "cp": cp, "ep": ep, "etp": etp, "dp": np.ones_like(tp)})
+        self.micro = micro_batch(found.job, found.machine, mesh, calibration).durations
+
+    def through(self, threads: int, progress: Callable[[int, int], None] | None) -> Search:
+        """Work through the space, wave by wave."""
+        total, done = self.space.num_degrees, 0
+        combinations = self.space.size // total if total else 1
+        blocks = self.space.blocks(max(1, LAYOUTS_PER_BLOCK * SPARSITY // combinations))
+        outcomes: list[_Outcome] = []
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                while wave := list(islice(blocks, BLOCKS_PER_WAVE)):
+                    new = list(pool.map(self.block, wave))
+                    self.shortlist.add([item for outcome in new for item in outcome.found])
+                    outcomes += [outcome._replace(found=[]) for outcome in new]
+                    done = wave[-1].stop
+                    if progress is not None:
+                        progress(done, total)
+        except KeyboardInterrupt:
+            if not done:
+                raise
+        lacking = [outcome.nearest for outcome in outcomes if outcome.nearest is not None]
+        nearest = min(lacking, key=lambda item: item.memory) if lacking else None
+        short = self.shortlist
+        return Search(
+            space=self.space,
+            fastest=tuple(self._candidate(item.layout) for item in short.fastest),
+            roomiest=tuple(self._candidate(item.layout) for item in short.roomiest),
+            front=tuple(self._candidate(item.layout) for item in short.front),
+            evaluated=sum(outcome.evaluated for outcome in outcomes),
+            too_large=sum(outcome.too_large for outcome in outcomes),
+            pruned=sum(outcome.pruned for outcome in outcomes),
+            invalid=self.space.invalid,
+            nearest=None if nearest is None or short.fastest else self._candidate(nearest.layout),
+            unseen=1 - done / total if total else 0.0,
+        )
+
+    def _candidate(self, layout: Layout) -> Candidate:
+        return Candidate(layout, estimate(self.space.job, self.space.machine, layout, self.calibration))
+
+    def block(self, part: slice) -> _Outcome:
+        """Time the layouts of a part of the space."""
+        block = self.space.block(part)
+        rows = np.arange(len(block.rows))
+        if not rows.size:
+            return _Outcome([], None, 0, 0, 0)
+        parts = self._parts(block)
+        valid = self._count(parts.sharded)
+        if self.pruning and self.shortlist.fastest:
+            rows = np.flatnonzero(self._hopeful(parts))
+            parts = _each(lambda values: values[..., rows] if np.shape(values)[-1:] > (1,) else values, parts)
+            if not rows.size:
+                return _Outcome([], None, 0, 0, valid)
+        evaluated = self._count(parts.sharded)
+        exposed = exposed_exchange(parts.cost, parts.mean, parts.room)
+        once = np.where(parts.sharded, parts.times * parts.cost.tail + parts.update, np.inf)
+        policies = tuple(
+            max(np.shape(values)[axis] for values in block.layout) for axis in range(len(POLICIES))
+        )
+        shape = (*policies, rows.size)
+        time = (parts.floor + parts.times * exposed + once) * self.waiting
+        memory = np.broadcast_to(_larger(parts.used, parts.held), shape)
+        time = np.where(memory <= self.capacity, np.broadcast_to(time, shape), np.inf)
+        fitting = int(np.count_nonzero(time < np.inf))
+
+        def single(flat: int) -> _Found:
+            *policy, row = (int(i) for i in np.unravel_index(flat, shape))
+            place, whole = (*policy, int(rows[row])), (*policies, len(block.rows))
+            order = (part.start, place[-1], *policy)
+            return _Found(float(time.flat[flat]), float(memory.flat[flat]), order, block.layout, place, whole)
+
+        nearest = None
+        if not fitting and not self.shortlist.fastest:
+            nearest = single(int(np.argmin(np.where(parts.sharded, memory, np.inf))))
+        chosen = [single(int(i)) for i in self._promising(time, memory)] if fitting else []
+        return _Outcome(chosen, nearest, evaluated, evaluated - fitting, valid - evaluated)
+
+    def _parts(self, block: Block) -> _Parts:
+        """Take what a block's layouts are summed from to its rows."""
+        job, machine, software = self.space.job, self.space.machine, self.calibration.software
+        mesh, layout, rows = block.mesh, block.layout, block.rows
+        splits = Rows((*rows.index[:-1], self.split_of[block.degrees][rows.index[-1]]))
+        transfer = rows.take(stage_transfer(job, machine, mesh, self.calibration))
+        pipe = pipeline(job, layout, _each(splits.take, self.micro), transfer)
+        cost = stage_cost(job, machine, mesh, self.calibration)
+        held = tuple(rows.take(state.total + software.memory_fixed) for state in (cost.first, cost.last))
+        used = tuple(rows.take(stage.total) for stage in stage_activations(job, mesh, software))
+        cost = _each(rows.take, cost._replace(first=NO_STATE, last=NO_STATE))
+        sharded = np.broadcast_to(block.sharded, (*block.sharded.shape[:-1], len(rows)))
+        return _Parts(
+            floor=pipe.total,
+            update=cost.optimizer + cost.offload + activation_offload(job, machine, layout, pipe),
+            mean=pipe.mean,
+            room=software.data_overlap * layout.overlap_dp,
+            cost=cost,
+            times=np.where(cost.every_micro_batch, pipe.micro_batches, 1.0),
+            used=(used[0], used[1]),
+            held=(held[0], held[1]),
+            sharded=sharded,
+        )
+
+    def _hopeful(self, parts: _Parts) -> NDArray[np.bool_]:
+        """Rows that a bound does not rule out: no exchange, and the least memory of any sharding."""
+        quickest = (parts.floor + _least(parts.update)) * self.waiting
+        smallest = _larger(parts.used, tuple(_least(state) for state in parts.held))
+        time, memory = np.broadcast_arrays(quickest, smallest)
+        hopeless = self.shortlist.bound.excludes(time, memory) | (memory > self.capacity)
+        return np.asarray(~hopeless.reshape(-1, hopeless.shape[-1]).all(axis=0))
+
+    def _promising(self, time: NDArray[np.float64], memory: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Flat positions of layouts that may enter a ranking: few, and never one too few."""
+        rows = time.shape[-1]
+        t, m = time.reshape(-1, rows), memory.reshape(-1, rows)
+        best = np.argmin(t, axis=0), np.arange(rows)
+        kept = {item.order: item for item in self.shortlist.fastest + self.shortlist.front}.values()
+        bound = _Bound.of(
+            np.concatenate([t[best], [item.time for item in kept]]),
+            np.concatenate([m[best], [item.memory for item in kept]]),
+            self.top,
+        )
+        hopeful = np.flatnonzero(~bound.excludes(t[best], m.min(axis=0)) & (t[best] < np.inf))
+        flat = (np.arange(t.shape[0])[:, None] * rows + hopeful).ravel()
+        some_t, some_m = t.ravel()[flat], m.ravel()[flat]
+        flat = flat[~bound.excludes(some_t, some_m) & (some_t < np.inf)]
+        order, front = _front(t.ravel()[flat], m.ravel()[flat])
+        return np.asarray(flat[np.unique(np.concatenate([order[: self.top], front]))])
+
+    def _count(self, sharded: NDArray[np.bool_]) -> int:
+        """Layouts behind a mask of sharding and rows [-]."""
+        return int(np.count_nonzero(sharded)) * self.other_policies
+
+
+def _larger(used: tuple[Numeric, ...], held: tuple[Numeric, ...]) -> Numeric:
+    """Memory of the fuller of first and last stage [byte]."""
+    return np.maximum(used[0] + held[0], used[1] + held[1])
+
+
+def _least(values: Numeric) -> Numeric:
+    """Least over the ways of sharding."""
+    return np.min(values, axis=SHARDING, keepdims=True)
+
+
+def _each(f: Callable[[Numeric], Numeric], tree: Any) -> Any:
+    """`f` on every array of nested tuples."""
+    if not isinstance(tree, tuple):
+        return f(tree)
+    parts = [_each(f, part) for part in tree]
+    return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)

@@ -1,12 +1,14 @@
 """The space of layouts: every valid combination as arrays, and what is invalid counted by reason.
 
-Degrees whose divisibility makes the grid sparse are rows; free choices (micro-batch, recomputation,
-sharding, offload) are trailing axes of an open mesh, so that shared work is computed once.
+Degrees whose divisibility makes the grid sparse are rows; free choices (micro-batch, schedule, order) and
+policies (recomputation, sharding, offload) are axes of an open mesh over them, so that each quantity is
+computed once for what it depends on and only sums see every layout. Rows are the last axis, so that
+numpy's inner loops are long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -22,7 +24,22 @@ from armillary.training.step import Job
 
 Numeric = Any
 
-ROW_FIELDS = ("tp", "cp", "pp", "vpp", "ep", "etp", "schedule", "order", "cp_exchange", "overlap_ep")
+DEGREES = ("tp", "cp", "pp", "vpp", "ep", "etp")
+"""Fields whose divisibility makes the grid sparse; `Space.degrees` has a row for each valid combination."""
+CHOICES = (
+    "micro_batch",
+    "overlap_pp",
+    "overlap_dp",
+    "overlap_ep",
+    "overlap_tp",
+    "sp",
+    "cp_exchange",
+    "order",
+    "schedule",
+)
+"""Fields that are free but for a few rules; with a row of degrees they make a row of a `Block`."""
+POLICIES = ("optimizer_bytes", "offload_optimizer", "offload_activations", "sharding", "recompute")
+"""Fields that every row of a block has all values of: the leading axes of the mesh, `[*policies, row]`."""
 
 
 class Options(NamedTuple):
@@ -45,6 +62,10 @@ class Options(NamedTuple):
     offload_activations: Sequence[float]
     offload_optimizer: Sequence[float]
     optimizer_bytes: Sequence[float]
+    sp: Sequence[int]
+    overlap_tp: Sequence[int]
+    overlap_dp: Sequence[int]
+    overlap_pp: Sequence[int]
 
 
 SHARDINGS: tuple[tuple[int, str], ...] = (
@@ -58,41 +79,81 @@ SHARDINGS: tuple[tuple[int, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a block: where they stand in the open mesh of degrees and choices.
+
+    index : one array `[row]` an axis of `[*CHOICES, degrees]`.
+    """
+
+    index: tuple[NDArray[np.intp], ...]
+    _flat: dict[tuple[int, ...], NDArray[np.intp]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Count rows [-]."""
+        return int(self.index[0].size)
+
+    def take(self, value: Numeric) -> Numeric:
+        """Values of the rows: an open-mesh array `[*policies, *choices, degrees]` to `[*policies, row]`.
+
+        Axes that the value does not depend on have length 1 and stay shared.
+        """
+        array = np.asarray(value)
+        axes = len(self.index)
+        array = array.reshape((1,) * (axes + len(POLICIES) - array.ndim) + array.shape)
+        outer, inner = array.shape[:-axes], array.shape[-axes:]
+        array = array.reshape(*outer, -1)
+        return array if array.shape[-1] == 1 else array.take(self._position(inner), axis=-1)
+
+    def _position(self, lengths: tuple[int, ...]) -> NDArray[np.intp]:
+        """Flat index of each row in an array of `lengths`."""
+        if lengths not in self._flat:
+            flat = np.zeros(len(self), dtype=np.intp)
+            for position, length in zip(self.index, lengths, strict=True):
+                if length > 1:
+                    flat = flat * length + position
+            self._flat[lengths] = flat
+        return self._flat[lengths]
+
+
+class Block(NamedTuple):
+    """Part of a space, as large as can be worked on at once.
+
+    degrees : slice of `Space.degrees`. mesh : its layouts as an open mesh `[*policies, *choices, degrees]`.
+    layout : the valid ones as `[*policies, row]`. rows : which they are.
+    sharded : `[sharding, 1, row]`, False where a way of sharding is invalid or the same as another.
+    """
+
+    degrees: slice
+    mesh: Layout
+    layout: Layout
+    rows: Rows
+    sharded: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class Space:
     """Valid layouts of a job on a slice.
 
-    rows : one value a row and field of `ROW_FIELDS`, and ``dp``, each `[row]`.
+    degrees : one value a row and field of `DEGREES`, and ``dp``, each `[row]`; rows without a pipeline first.
     invalid : combinations of degrees that cannot run, by reason [-].
     """
 
     job: Job
     machine: Slice
     options: Options
-    rows: Mapping[str, NDArray[np.int64]]
+    degrees: Mapping[str, NDArray[np.int64]]
     invalid: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def num_rows(self) -> int:
-        """Combinations of parallel degrees [-]."""
-        return int(self.rows["tp"].size)
-
-    @property
-    def mesh_shape(self) -> tuple[int, ...]:
-        """Lengths of the trailing axes: micro-batch, recompute, sharding, both offloads, optimizer."""
-        o = self.options
-        return (
-            len(o.micro_batch),
-            len(o.recompute),
-            len(o.sharding),
-            len(o.offload_activations),
-            len(o.offload_optimizer),
-            len(o.optimizer_bytes),
-        )
+    def num_degrees(self) -> int:
+        """Valid combinations of parallel degrees [-]."""
+        return int(self.degrees["tp"].size)
 
     @property
     def size(self) -> int:
-        """Layouts in the mesh, those with a micro-batch that does not divide included [-]."""
-        return self.num_rows * int(np.prod(self.mesh_shape))
+        """Combinations of degrees, choices and policies, those that a choice makes invalid included [-]."""
+        lengths = [len(getattr(self.options, name)) for name in (*CHOICES, *POLICIES)]
+        return self.num_degrees * int(np.prod(lengths))
 
     def divides_somehow(self) -> bool:
         """True where some degrees leave a number of data-parallel ranks that divides the batch."""
@@ -100,55 +161,84 @@ class Space:
         ranks = {t * c * p for t in o.tp for c in o.cp for p in o.pp if n % (t * c * p) == 0}
         return any(batch % (n // r) == 0 for r in ranks)
 
-    def blocks(self, rows_per_block: int) -> Iterator[tuple[Layout, NDArray[np.bool_]]]:
-        """Yield open-mesh layouts of at most so many rows, each with the mask of valid ones."""
-        for start in range(0, self.num_rows, rows_per_block):
-            yield self._block(slice(start, start + rows_per_block))
+    def blocks(self, degrees_per_block: int) -> Iterator[slice]:
+        """Cut the rows of degrees into parts of at most so many, those without a pipeline apart."""
+        alone = int(np.count_nonzero(self.degrees["pp"] == 1))
+        for low, high in ((0, alone), (alone, self.num_degrees)):
+            for start in range(low, high, degrees_per_block):
+                yield slice(start, min(start + degrees_per_block, high))
 
-    def _block(self, part: slice) -> tuple[Layout, NDArray[np.bool_]]:
-        o = self.options
+    def open_mesh(
+        self, degrees: Mapping[str, NDArray[np.int64]], shardings: Sequence[tuple[int, str]] = ((0, "all"),)
+    ) -> Layout:
+        """Layouts as an open mesh `[*policies, *choices, degrees]`, sharding left at one rank."""
+        o, axes = self.options, (*POLICIES, *CHOICES, "degrees")
 
-        def axis(values: Sequence[float], position: int) -> NDArray[Any]:
-            shape = [1] * 7
-            shape[position] = len(values)
+        def axis(name: str, values: Sequence[float] | NDArray[np.int64]) -> NDArray[Any]:
+            shape = [1] * len(axes)
+            shape[axes.index(name)] = len(values)
             return np.asarray(values).reshape(shape)
 
-        row = {name: values[part].reshape(-1, 1, 1, 1, 1, 1, 1) for name, values in self.rows.items()}
-        data_ranks = row["dp"] * row["cp"]
-        zero = axis([level for level, _ in o.sharding], 3)
-        inside = axis([where == "domain" for _, where in o.sharding], 3).astype(bool)
-        links = Links.of(self.machine.rings, 1.0, 1.0)
-        layout = Layout(
-            **row,
-            micro_batch=axis(o.micro_batch, 1),
-            recompute=axis(o.recompute, 2),
-            zero=zero,
-            shard=1,
-            offload_activations=axis(o.offload_activations, 4),
-            offload_optimizer=axis(o.offload_optimizer, 5),
-            optimizer_bytes=axis(o.optimizer_bytes, 6),
+        free = {name: axis(name, getattr(o, name)) for name in (*CHOICES, *POLICIES) if name != "sharding"}
+        levels = axis("sharding", [level for level, _ in shardings])
+        return Layout(
+            **{name: axis("degrees", values) for name, values in degrees.items()}, **free, zero=levels
         )
-        domain = groups(layout).data.ranks(links)[0].astype(int)
-        shard = np.where(zero == 0, 1, np.where(inside, domain, data_ranks))
-        layout = layout._replace(shard=shard)
-        valid = self._valid(layout, inside, domain, data_ranks)
-        return layout, np.broadcast_to(valid, (valid.shape[0], *self.mesh_shape))
 
-    def _valid(
-        self, layout: Layout, inside: NDArray[np.bool_], domain: Numeric, data_ranks: Numeric
-    ) -> NDArray[np.bool_]:
-        batch = self.job.global_batch
-        per_pipeline = batch / (layout.micro_batch * layout.dp)
-        whole = per_pipeline == np.floor(per_pipeline)
-        interleaves = (layout.vpp == 1) | (per_pipeline % layout.pp == 0)
-        fills = (layout.schedule < 2) | (per_pipeline >= 2 * layout.pp)
-        sharded = (layout.zero < 2) | (layout.pp == 1)
+    def block(self, part: slice) -> Block:
+        """Lay out the rows of a part, and say which ways of sharding are valid for each."""
+        degrees = {name: values[part] for name, values in self.degrees.items()}
+        # Gradients and weights are sharded by ZeRO only where no pipeline accumulates over micro-batches.
+        piped = bool(np.all(degrees["pp"] > 1))
+        shardings = [s for s in self.options.sharding if not piped or s[0] < 2] or self.options.sharding
+        mesh = self.open_mesh(degrees, shardings)
+        inside = np.array([where == "domain" for _, where in shardings])
+        inside = inside.reshape(-1, *[1] * (np.ndim(mesh.zero) - 1 - POLICIES.index("sharding")))
+        data_ranks = mesh.dp * mesh.cp
+        links = Links.of(self.machine.rings, 1.0, 1.0)
+        domain = groups(mesh).data.ranks(links)[0].astype(np.int64)
+        mesh = mesh._replace(
+            shard=np.where(mesh.zero == 0, 1, np.where(inside, domain, data_ranks)),
+        )
         # Sharding inside the domain is a choice of its own only where the domain holds some ranks, not all.
         distinct = ~inside | ((domain > 1) & (domain < data_ranks))
-        needed = (layout.zero == 0) | (data_ranks > 1)
-        # Dispatch and combine of one micro-batch hide under the compute of another.
-        pairs = (layout.overlap_ep == 0) | (per_pipeline >= 2)
-        return np.asarray(whole & interleaves & fills & sharded & distinct & needed & pairs)
+        distinct &= (mesh.zero == 0) | (data_ranks > 1)
+        distinct &= (mesh.zero < 2) | (mesh.pp == 1)
+        valid = self._valid_choices(mesh)
+        rows = Rows(np.nonzero(valid))
+        layout = Layout(*(rows.take(values) for values in mesh))
+        return Block(part, mesh, layout, rows, rows.take(distinct))
+
+    def _valid_choices(self, mesh: Layout) -> NDArray[np.bool_]:
+        """Which choices `[*choices, degrees]` can run, and differ from another choice."""
+        heads, _ = _split_widths(self.job.model)
+        per_pipeline = self.job.global_batch / (mesh.micro_batch * mesh.dp)
+        piped, interleaved = mesh.pp > 1, mesh.vpp > 1
+        rules: list[Numeric] = [
+            per_pipeline == np.floor(per_pipeline),
+            ~interleaved | (per_pipeline % mesh.pp == 0),
+            (mesh.schedule == 0) | (piped & ~interleaved),
+            (mesh.schedule < 2) | ((mesh.pp % 2 == 0) & (per_pipeline >= 2 * mesh.pp)),
+            (mesh.order == 0) | (piped & (mesh.ep * mesh.etp <= mesh.tp * mesh.cp)),
+            (mesh.cp_exchange == 0) | (mesh.cp > 1),
+            # Ulysses splits heads over tensor- and context-parallel ranks.
+            (mesh.cp_exchange < 2) | (heads % (mesh.tp * mesh.cp) == 0 if heads else mesh.cp == 1),
+            # Dispatch and combine of one micro-batch hide under the compute of another.
+            (mesh.overlap_ep == 0) | ((mesh.ep > 1) & (per_pipeline >= 2)),
+        ]
+        for name, matters in (
+            ("sp", mesh.tp > 1),
+            ("overlap_tp", mesh.tp > 1),
+            ("overlap_dp", mesh.dp * mesh.cp > 1),
+            ("overlap_pp", interleaved),
+        ):
+            rules.append(matters | (getattr(mesh, name) == getattr(self.options, name)[0]))
+        valid = rules[0]
+        for rule in rules[1:]:
+            valid = valid & rule
+        choices = valid.shape[len(POLICIES) :]
+        lengths = [len(getattr(self.options, name)) for name in CHOICES]
+        return np.broadcast_to(valid.reshape(choices), (*lengths, choices[-1]))
 
 
 def _divisors(number: int, most: int) -> list[int]:
@@ -221,6 +311,10 @@ def options(job: Job, machine: Slice, fixed: Mapping[str, Sequence[Any]] | None 
         offload_activations=[0.0],
         offload_optimizer=[0.0],
         optimizer_bytes=[12.0],
+        sp=[1],
+        overlap_tp=[1],
+        overlap_dp=[1],
+        overlap_pp=[1],
     )
     for name, values in (fixed or {}).items():
         if name not in Options._fields:
@@ -243,56 +337,62 @@ def space(job: Job, machine: Slice, fixed: Mapping[str, Sequence[Any]] | None = 
         Values to search for a field of `Options`, e.g. ``{"tp": [8], "recompute": [0]}``.
     """
     o = options(job, machine, fixed)
-    model, n = job.model, machine.accelerators
+    model, n, layers = job.model, machine.accelerators, job.model.num_layers
     heads, experts = _split_widths(model)
-    shape = tuple(len(getattr(o, name)) for name in ROW_FIELDS)
-    mesh = np.ix_(*(np.asarray(getattr(o, name), dtype=np.int64) for name in ROW_FIELDS))
-    r = dict(zip(ROW_FIELDS, mesh, strict=True))
-    tp, cp, pp, vpp, ep, etp = (r[k] for k in ("tp", "cp", "pp", "vpp", "ep", "etp"))
-    ranks = tp * cp * pp
-    dp = n // np.maximum(ranks, 1)
-    layers = model.num_layers
-    chunks = pp * vpp
-    even = (layers % chunks == 0) | ((layers + 1) % chunks == 0) | ((layers + 2) % chunks == 0)
-    per_stage = -(-layers // chunks) * vpp
-    reasons: list[tuple[str, Numeric]] = [
-        ("degrees do not multiply to the accelerators", n % ranks != 0),
-        ("heads are not divisible by tp", np.asarray(heads % tp != 0) if heads else tp > 1),
-        ("sequence is not divisible by 2 cp tp", job.sequence % (2 * cp * tp) != 0),
-        ("fewer layers than pipeline chunks", chunks > layers + 2),
-        ("a stage would hold no layer", (pp > 1) & (per_stage * (pp - 1) >= layers + vpp)),
-        ("layers do not divide into interleaved chunks", (vpp > 1) & ~even),
-        ("interleaving needs a pipeline", (vpp > 1) & (pp == 1)),
-        ("schedule needs a pipeline without interleaving", (r["schedule"] > 0) & ((pp == 1) | (vpp > 1))),
-        ("DualPipe needs an even number of stages", (r["schedule"] == 2) & (pp % 2 != 0)),
-        ("experts are not divisible by ep", np.asarray(experts % ep != 0) if experts else ep > 1),
-        ("expert tensor parallelism wider than tp", etp > np.maximum(tp, 1)),
-        ("ep x etp does not divide tp x cp x dp", (tp * cp * dp) % (ep * etp) != 0),
-        (
-            "expert groups would cross pipeline stages in this order",
-            (r["order"] == 1) & ((ep * etp) > tp * cp),
-        ),
-        ("order makes no difference without a pipeline", (r["order"] == 1) & (pp == 1)),
-        ("exchange kind makes no difference without cp", (r["cp_exchange"] > 0) & (cp == 1)),
-        (
-            "Ulysses needs heads divisible by tp cp",
-            (r["cp_exchange"] == 2) & (heads % (tp * cp) != 0 if heads else cp > 1),
-        ),
-        ("nothing to overlap without expert parallelism", (r["overlap_ep"] == 1) & (ep == 1)),
-        ("batch is not divisible by dp", (dp < 1) | (job.global_batch % np.maximum(dp, 1) != 0)),
-    ]
-    alive = np.ones(shape, dtype=bool)
+    found: dict[str, NDArray[np.int64]] = {}
     invalid: dict[str, int] = {}
-    for reason, wrong in reasons:
-        hit = alive & np.broadcast_to(wrong, shape)
-        count = int(np.count_nonzero(hit))
-        if count:
-            invalid[reason] = count
-            alive &= ~hit
-    index = np.nonzero(alive)
-    rows = {
-        name: np.asarray(getattr(o, name), dtype=np.int64)[index[axis]]
-        for axis, name in enumerate(ROW_FIELDS)
-    }
-    rows["dp"] = n // (rows["tp"] * rows["cp"] * rows["pp"])
-    return Space(job, machine, o, rows, invalid)
+
+    def extend(names: Sequence[str], rules: Callable[..., list[tuple[str, Numeric]]]) -> None:
+        """Cross the rows so far with the values of fields, and keep what no rule forbids."""
+        lengths = [len(getattr(o, name)) for name in names]
+        old = next(iter(found.values())).size if found else 1
+        at = np.indices((old, *lengths)).reshape(1 + len(names), -1)
+        for name in found:
+            found[name] = found[name][at[0]]
+        for name, position in zip(names, at[1:], strict=True):
+            found[name] = np.asarray(getattr(o, name), dtype=np.int64)[position]
+        alive = np.ones(at.shape[1], dtype=bool)
+        for reason, wrong in rules(**found):
+            hit = alive & np.broadcast_to(wrong, alive.shape)
+            if count := int(np.count_nonzero(hit)):
+                invalid[reason] = count
+                alive &= ~hit
+        for name in found:
+            found[name] = found[name][alive]
+
+    def grid(tp: Numeric, cp: Numeric, pp: Numeric) -> list[tuple[str, Numeric]]:
+        dp = n // np.maximum(tp * cp * pp, 1)
+        return [
+            ("degrees do not multiply to the accelerators", n % (tp * cp * pp) != 0),
+            ("heads are not divisible by tp", heads % tp != 0 if heads else tp > 1),
+            ("sequence is not divisible by 2 cp tp", job.sequence % (2 * cp * tp) != 0),
+            ("batch is not divisible by dp", (dp < 1) | (job.global_batch % np.maximum(dp, 1) != 0)),
+        ]
+
+    def chunks(pp: Numeric, vpp: Numeric, **_: Numeric) -> list[tuple[str, Numeric]]:
+        parts = pp * vpp
+        even = (layers % parts == 0) | ((layers + 1) % parts == 0) | ((layers + 2) % parts == 0)
+        per_stage = -(-layers // parts) * vpp
+        return [
+            ("interleaving needs a pipeline", (vpp > 1) & (pp == 1)),
+            ("fewer layers than pipeline chunks", parts > layers + 2),
+            ("a stage would hold no layer", (pp > 1) & (per_stage * (pp - 1) >= layers + vpp)),
+            ("layers do not divide into interleaved chunks", (vpp > 1) & ~even),
+        ]
+
+    def spread(
+        tp: Numeric, cp: Numeric, pp: Numeric, ep: Numeric, etp: Numeric, **_: Numeric
+    ) -> list[tuple[str, Numeric]]:
+        return [
+            ("experts are not divisible by ep", experts % ep != 0 if experts else ep > 1),
+            ("expert tensor parallelism wider than tp", etp > tp),
+            ("ep x etp does not divide tp x cp x dp", (n // pp) % (ep * etp) != 0),
+        ]
+
+    extend(("tp", "cp", "pp"), grid)
+    extend(("vpp",), chunks)
+    extend(("ep", "etp"), spread)
+    found["dp"] = n // (found["tp"] * found["cp"] * found["pp"])
+    alone_first = np.argsort(found["pp"] > 1, kind="stable")
+    degrees = {name: values[alone_first] for name, values in found.items()}
+    return Space(job, machine, o, degrees, invalid)

@@ -34,16 +34,21 @@ from armillary.training.compute import (
 )
 from armillary.training.layout import Layout
 from armillary.training.memory import (
+    WEIGHT_BYTES,
+    Activations,
     Memory,
+    State,
     Weights,
+    activation_memory,
     fuller,
     held_on_first_stage,
     held_on_last_stage,
     stage_memory,
+    state_memory,
 )
 from armillary.training.passes import (
+    Durations,
     LayerCost,
-    Passes,
     bare,
     both_passes,
     exchanged,
@@ -52,7 +57,7 @@ from armillary.training.passes import (
     weighted,
 )
 from armillary.training.precision import Recipe
-from armillary.training.stages import Stages, StageTables, stage_tables, stages
+from armillary.training.stages import StageTables, stage_tables, stages
 from armillary.training.weights import expert_shard, optimizer_weights, stage_weights
 
 Numeric = Any
@@ -175,9 +180,62 @@ class Estimate(NamedTuple):
         return self.flops / self.time.total / self.accelerators / self.peak
 
 
-@lru_cache(maxsize=64)
-def _tables(model: Transformer) -> StageTables:
-    return stage_tables(model)
+class MicroBatch(NamedTuple):
+    """One micro-batch through the model on one accelerator of each stage [s]; entries are `P`.
+
+    kinds : through one layer of each kind. last : behind the last layer. whole : all layers and both ends.
+    """
+
+    kinds: tuple[Any, ...]
+    last: Any
+    whole: Any
+
+    @property
+    def durations(self) -> MicroBatch:
+        """The same with nothing but forward and backward times."""
+        return MicroBatch(tuple(k.durations for k in self.kinds), self.last.durations, self.whole.durations)
+
+
+class StageCost(NamedTuple):
+    """What a step takes once a stage, whatever its micro-batches.
+
+    reduce, gather : gradients and weights over data-parallel ranks, each once [s].
+    regather : weights again for backward (ZeRO-3) [s].
+    tail : last bucket of the exchange, with nothing to hide under [s].
+    every_micro_batch : True where the exchange runs with each of them [-].
+    optimizer, offload : update of weights, and what it adds with state in host memory [s].
+    first, last : memory of first and last stage.
+    """
+
+    reduce: Numeric
+    gather: Numeric
+    regather: Numeric
+    tail: Numeric
+    every_micro_batch: Numeric
+    optimizer: Numeric
+    offload: Numeric
+    first: State
+    last: State
+
+
+class Pipeline(NamedTuple):
+    """A step's passage through the stages [s].
+
+    micro_batches : per pipeline and step [-]. mean : one micro-batch through a mean stage.
+    imbalance, bubble, transfer : added by the slowest stage, by filling and draining, and by transfers that
+    nothing hides.
+    """
+
+    micro_batches: Numeric
+    mean: Durations
+    imbalance: Numeric
+    bubble: Numeric
+    transfer: Numeric
+
+    @property
+    def total(self) -> Numeric:
+        """Of the step, without data-parallel exchange and optimizer [s]."""
+        return self.micro_batches * self.mean.total + self.imbalance + self.bubble + self.transfer
 
 
 def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration) -> Estimate:
@@ -197,13 +255,67 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
     Estimate
         Every field broadcasts to the layout's shape.
     """
+    software, chip = calibration.software, machine.accelerator
+    micro = micro_batch(job, machine, layout, calibration)
+    cost = stage_cost(job, machine, layout, calibration)
+    transfer = stage_transfer(job, machine, layout, calibration)
+    pipe = pipeline(job, layout, micro.durations, transfer)
+    n, mean = pipe.micro_batches, micro.whole.scaled(1 / np.asarray(layout.pp, dtype=float))
+    times = np.where(cost.every_micro_batch, n, 1.0)
+    offload = cost.offload + activation_offload(job, machine, layout, pipe)
+    room = software.data_overlap * layout.overlap_dp
+    parts = StepTime(
+        gemm=n * mean.gemm,
+        attention=n * mean.attention,
+        memory_bound=n * mean.memory_bound,
+        recompute=n * mean.recompute,
+        launch=n * mean.launch,
+        tensor_parallel=n * mean.tensor,
+        context_parallel=n * mean.context,
+        expert_parallel=n * mean.expert,
+        pipeline_transfer=pipe.transfer,
+        pipeline_bubble=pipe.bubble,
+        stage_imbalance=pipe.imbalance,
+        data_parallel=times * (exposed_exchange(cost, pipe.mean, room) + cost.tail),
+        optimizer=cost.optimizer,
+        offload=offload,
+        stragglers=0.0,
+    )
+    parts = parts._replace(stragglers=parts.total * straggling(layout.accelerators, software))
+    busy = Busy(
+        tensor_parallel=n * mean.tensor_busy,
+        context_parallel=n * mean.context_busy,
+        expert_parallel=n * mean.expert_busy,
+        pipeline_transfer=n * 2 * transfer * layout.vpp,
+        data_parallel=times * (cost.reduce + cost.gather + cost.regather),
+    )
+    first, last = stage_activations(job, layout, software)
+    return Estimate(
+        time=parts,
+        busy=busy,
+        first_stage=stage_memory(cost.first, first, software.memory_fixed),
+        last_stage=stage_memory(cost.last, last, software.memory_fixed),
+        micro_batches=n,
+        flops=float(training_flops(job.model, job.sequence) * job.tokens_per_step),
+        tokens=job.tokens_per_step,
+        accelerators=layout.accelerators,
+        capacity=chip.memory_capacity,
+        peak=chip.peak["bf16"],
+    )
+
+
+def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibration) -> MicroBatch:
+    """One micro-batch through each kind of layer and through the model.
+
+    Depends on `tp`, `sp`, `cp`, `cp_exchange`, `ep`, `etp`, `micro_batch`, `recompute`, `overlap_tp` and
+    `overlap_ep` of the layout.
+    """
     model, software, chip = job.model, calibration.software, machine.accelerator
     kernels = calibration.kernels(chip)
     low = chip.peak.get(job.recipe.gemm, 0.0) * calibration.chip.gemm.get(job.recipe.gemm, 0.0)
     links = comm.Links.of(machine.rings, software.scale_up_share, software.scale_out_share)
     share = software.dispatch[software.dispatcher]
     dispatch = comm.Links.of(machine.rings, share, share)
-
     local = layout.micro_batch * job.sequence / layout.cp
     tokens = Tokens(
         local,
@@ -214,7 +326,6 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
         layout.etp,
         min(job.imbalance, job.capacity),
     )
-    micro_batches = job.global_batch / (layout.micro_batch * layout.dp)
 
     def timed(operators: Any) -> LayerTimes:
         return operators_time(
@@ -229,7 +340,6 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
             compute = compute.plus(NO_LAYER._replace(forward=score, input_gradient=score))
         blocks = tensor_blocks(layer)
         tensor = comm.tensor_parallel(local, model.hidden, blocks, layout, links)
-        regather = comm.tensor_parallel(local, model.hidden, blocks, layout, links) / 2
         query, kv = exchanged(layer)
         context = comm.context_parallel(local, query, kv, layout, links) if kv else 0.0
         expert: Numeric = 0.0
@@ -242,37 +352,117 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
             )
             expert = 2 * (once + spread_out * software.dispatch_latency[software.dispatcher])
             routing = software.routing_graphs if software.graphs else software.routing
-        return LayerCost(
-            compute,
-            tensor,
-            tensor + np.where(np.asarray(layout.sp) > 0, regather, 0.0),
-            context,
-            expert,
-            routing,
-        )
+        regathered = tensor + np.where(np.asarray(layout.sp) > 0, tensor / 2, 0.0)
+        return LayerCost(compute, tensor, regathered, context, expert, routing)
 
     tables = _tables(model)
-    spread = stages(tables, layout.pp, layout.vpp)
     kinds = [both_passes(layer_cost(kind), layout, software) for kind in tables.kinds]
-    ends = [timed(head_operators(model)), timed(embedding_operators(model))]
-    last = both_passes(bare(ends[0]), layout._replace(recompute=0), software)
-    first = both_passes(bare(ends[1]), layout._replace(recompute=0), software)
+    last = both_passes(bare(timed(head_operators(model))), layout._replace(recompute=0), software)
+    first = both_passes(bare(timed(embedding_operators(model))), layout._replace(recompute=0), software)
     extra = mtp_parts(model)
     if extra is not None:
         block, projection = extra
         module = both_passes(layer_cost(block), layout, software)
         module = module.plus(both_passes(bare(timed((projection,))), layout, software)).plus(last)
         last = last.plus(module.scaled(model.mtp_layers))
-
-    middle = weighted(kinds, spread.middle)
-    tail = weighted(kinds, spread.last).plus(last)
     whole = weighted(kinds, list(tables.counts)).plus(last).plus(first)
-    mean = whole.scaled(1 / np.asarray(layout.pp, dtype=float))
-    slowest = np.where(np.asarray(layout.pp) > 1, np.maximum(middle.total, tail.total), mean.total)
+    return MicroBatch(tuple(kinds), last, whole)
 
-    transfer = comm.pipeline_transfer(local, model.hidden, layout, links)
-    hops = 2 * transfer * layout.vpp
-    hidden_hops = np.where((np.asarray(layout.overlap_pp) > 0) & (np.asarray(layout.vpp) > 1), 0.0, 1.0)
+
+def stage_cost(job: Job, machine: Slice, layout: Layout, calibration: Calibration) -> StageCost:
+    """Exchange of gradients and weights, optimizer and resident memory of a step.
+
+    Depends on the degrees, `order`, `schedule`, `zero`, `shard`, `overlap_dp`, `offload_optimizer` and
+    `optimizer_bytes` of the layout.
+    """
+    software, chip = calibration.software, machine.accelerator
+    links = comm.Links.of(machine.rings, software.scale_up_share, software.scale_out_share)
+    tables = _tables(job.model)
+    first, last = stage_weights(job.model, tables, stages(tables, layout.pp, layout.vpp), layout)
+    reduce, gather = _exchange(first, last, layout, links, software)
+    zero, single = np.asarray(layout.zero), np.asarray(layout.pp) == 1
+    updated = optimizer_weights(first, last, layout)
+    bandwidth = calibration.kernels(chip).memory_bandwidth
+    over_link = (WEIGHT_BYTES + 4.0) / chip.host_bandwidth + HOST_ADAM_BYTES / HOST_STREAM
+
+    def resident(weights: Weights) -> State:
+        return state_memory(
+            weights, layout, expert_shard(layout), job.recipe.weight_copy, software.gradient_bytes
+        )
+
+    return StageCost(
+        reduce=reduce,
+        gather=gather,
+        regather=np.where((zero >= 3) & single, gather, 0.0),
+        tail=(reduce + gather) / GRADIENT_BUCKETS * (np.asarray(layout.overlap_dp) > 0),
+        # With a pipeline, gradients are accumulated over micro-batches before they are reduced, and
+        # weights stay gathered (Llama 3, arXiv:2407.21783, section 3.3.2; torchtitan's FSDP default).
+        every_micro_batch=(zero >= 2) & single,
+        optimizer=updated * OPTIMIZER_TRAFFIC / bandwidth * (1.0 - layout.offload_optimizer),
+        offload=updated * over_link * layout.offload_optimizer,
+        first=resident(first),
+        last=resident(last),
+    )
+
+
+def _exchange(
+    first: Weights, last: Weights, layout: Layout, links: comm.Links, software: Software
+) -> tuple[Numeric, Numeric]:
+    """Time to reduce gradients and to gather weights of the fuller stage, each once [s]."""
+    g = comm.groups(layout)
+    shard = expert_shard(layout)
+    expert_group = comm.Group(shard, g.expert_data.stride)
+    expert_replicas = comm.Group(np.maximum(g.expert_data.size / shard, 1), g.expert_data.stride * shard)
+
+    def exchanged(weights: Numeric, over: comm.Group, replicas: comm.Group) -> comm.GradientExchange:
+        return comm.gradient_exchange(
+            weights, software.gradient_bytes, WEIGHT_BYTES, layout.zero, over, replicas, links
+        )
+
+    dense = exchanged(np.maximum(first.dense, last.dense), g.shard, g.replicas)
+    experts = exchanged(np.maximum(first.experts, last.experts), expert_group, expert_replicas)
+    return dense.reduce + experts.reduce, dense.gather + experts.gather
+
+
+def exposed_exchange(cost: StageCost, mean: Durations, room: Numeric) -> Numeric:
+    """Time of one exchange that the passes of a mean stage do not hide, `room` the share that can [s]."""
+    reduce = np.maximum(cost.reduce + cost.regather - room * mean.backward, 0.0)
+    return reduce + np.maximum(cost.gather - room * mean.forward, 0.0)
+
+
+def straggling(accelerators: Numeric, software: Software) -> Numeric:
+    """Share of a step that ranks wait for the slowest: mean of the largest of so many normal deviates [-]."""
+    return software.jitter * np.sqrt(2 * np.log(np.maximum(accelerators, 2)))
+
+
+def stage_transfer(job: Job, machine: Slice, layout: Layout, calibration: Calibration) -> Numeric:
+    """Time of one transfer of a micro-batch between stages [s]."""
+    software = calibration.software
+    links = comm.Links.of(machine.rings, software.scale_up_share, software.scale_out_share)
+    local = layout.micro_batch * job.sequence / layout.cp
+    return comm.pipeline_transfer(local, job.model.hidden, layout, links)
+
+
+def pipeline(job: Job, layout: Layout, micro: MicroBatch, transfer: Numeric) -> Pipeline:
+    """Passage of a step's micro-batches through the stages.
+
+    Parameters
+    ----------
+    job : Job
+    layout : Layout
+    micro : MicroBatch of Durations
+    transfer : numeric
+        Time of one transfer between stages. [s]
+    """
+    tables = _tables(job.model)
+    spread = stages(tables, layout.pp, layout.vpp)
+    n = job.global_batch / (layout.micro_batch * layout.dp)
+    single = np.asarray(layout.pp) == 1
+    middle = weighted(micro.kinds, spread.middle)
+    tail = weighted(micro.kinds, spread.last).total + micro.last.total
+    mean = micro.whole.scaled(1 / np.asarray(layout.pp, dtype=float))
+    slowest = np.where(single, mean.total, np.maximum(middle.total, tail))
+    hidden = (np.asarray(layout.overlap_pp) > 0) & (np.asarray(layout.vpp) > 1)
     bubble = schedules.bubble(
         layout.schedule,
         layout.pp,
@@ -281,157 +471,56 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
         middle.input_gradient,
         middle.weight_gradient,
     )
-
-    weights_first, weights_last = stage_weights(model, tables, spread, layout)
-    exchange, exchange_busy = _data_parallel(
-        weights_first, weights_last, mean, micro_batches, layout, links, software
-    )
-    updated = optimizer_weights(weights_first, weights_last, layout)
-    optimizer = updated * OPTIMIZER_TRAFFIC / kernels.memory_bandwidth * (1.0 - layout.offload_optimizer)
-    offload = _offload(job, chip.host_bandwidth, updated, spread.layers, mean, micro_batches, layout)
-
-    n = micro_batches
-    parts = StepTime(
-        gemm=n * mean.gemm,
-        attention=n * mean.attention,
-        memory_bound=n * mean.memory_bound,
-        recompute=n * mean.recompute,
-        launch=n * mean.launch,
-        tensor_parallel=n * mean.tensor,
-        context_parallel=n * mean.context,
-        expert_parallel=n * mean.expert,
-        pipeline_transfer=n * hops * hidden_hops,
-        pipeline_bubble=bubble,
-        stage_imbalance=n * (slowest - mean.total),
-        data_parallel=exchange,
-        optimizer=optimizer,
-        offload=offload,
-        stragglers=0.0,
-    )
-    # Mean of the largest of N normal deviates (Gumbel), N the ranks that wait for each other.
-    wait = software.jitter * np.sqrt(2 * np.log(np.maximum(layout.accelerators, 2)))
-    parts = parts._replace(stragglers=parts.total * wait)
-    busy = Busy(
-        tensor_parallel=n * mean.tensor_busy,
-        context_parallel=n * mean.context_busy,
-        expert_parallel=n * mean.expert_busy,
-        pipeline_transfer=n * hops,
-        data_parallel=exchange_busy,
-    )
-    first_stage, last_stage = _memory(
-        job, tables, spread, weights_first, weights_last, local, n, layout, software
-    )
-    flops = training_flops(model, job.sequence) * job.tokens_per_step
-    return Estimate(
-        parts,
-        busy,
-        first_stage,
-        last_stage,
-        n,
-        float(flops),
-        job.tokens_per_step,
-        layout.accelerators,
-        chip.memory_capacity,
-        chip.peak["bf16"],
+    return Pipeline(
+        micro_batches=n,
+        mean=mean,
+        imbalance=n * (slowest - mean.total),
+        bubble=bubble,
+        transfer=n * 2 * transfer * layout.vpp * np.where(hidden, 0.0, 1.0),
     )
 
 
-def _data_parallel(
-    first: Weights,
-    last: Weights,
-    mean: Passes,
-    micro_batches: Numeric,
-    layout: Layout,
-    links: comm.Links,
-    software: Software,
-) -> tuple[Numeric, Numeric]:
-    """Exposed and busy time of gradient and weight exchange in a step."""
-    g = comm.groups(layout)
-    dense = np.maximum(first.dense, last.dense)
-    experts = np.maximum(first.experts, last.experts)
-    shard = expert_shard(layout)
-    expert_group = comm.Group(shard, g.expert_data.stride)
-    expert_replicas = comm.Group(np.maximum(g.expert_data.size / shard, 1), g.expert_data.stride * shard)
-    a = comm.gradient_exchange(dense, software.gradient_bytes, 2.0, layout.zero, g.shard, g.replicas, links)
-    b = comm.gradient_exchange(
-        experts, software.gradient_bytes, 2.0, layout.zero, expert_group, expert_replicas, links
-    )
-    reduce, gather = a.reduce + b.reduce, a.gather + b.gather
-    zero = np.asarray(layout.zero)
-    # With a pipeline, gradients are accumulated over micro-batches before they are reduced, and weights
-    # stay gathered (Llama 3, arXiv:2407.21783, section 3.3.2; torchtitan's FSDP default under pipelining).
-    times = np.where((zero >= 2) & (np.asarray(layout.pp) == 1), micro_batches, 1.0)
-    backward_gather = np.where((zero >= 3) & (np.asarray(layout.pp) == 1), gather, 0.0)
-    room = software.data_overlap * layout.overlap_dp
-    backward = mean.input_gradient + mean.weight_gradient
-    tail = (reduce + gather) / GRADIENT_BUCKETS * (np.asarray(layout.overlap_dp) > 0)
-    exposed = (
-        np.maximum(reduce + backward_gather - room * backward, 0.0)
-        + np.maximum(gather - room * mean.forward, 0.0)
-        + tail
-    )
-    return times * exposed, times * (reduce + gather + backward_gather)
-
-
-def _offload(
-    job: Job,
-    host_bandwidth: float,
-    updated: Numeric,
-    layers: Numeric,
-    mean: Passes,
-    micro_batches: Numeric,
-    layout: Layout,
-) -> Numeric:
-    """Time that offloading adds: optimizer over the host link and in host memory, activations not hidden."""
-    optimizer = (
-        updated * ((2.0 + 4.0) / host_bandwidth + HOST_ADAM_BYTES / HOST_STREAM) * layout.offload_optimizer
-    )
+def activation_offload(job: Job, machine: Slice, layout: Layout, pipe: Pipeline) -> Numeric:
+    """Time that activations kept in host memory add: what does not hide under the forward pass [s]."""
+    if not np.any(layout.offload_activations):
+        return 0.0
+    tables = _tables(job.model)
     tokens = layout.micro_batch * job.sequence / layout.cp
-    saved = (
-        sum(
-            n * 2.0 * saved_activations(kind, job.model.hidden).total for kind, n in job.model.kinds().items()
-        )
-        / job.model.num_layers
+    saved = sum(
+        n * 2.0 * saved_activations(kind, job.model.hidden).total
+        for kind, n in zip(tables.kinds, tables.counts, strict=True)
     )
-    moved = saved * tokens / layout.tp * layers * layout.offload_activations
-    hidden = mean.forward
-    activations = 2 * np.maximum(moved / host_bandwidth - hidden, 0.0) * micro_batches
-    return optimizer + activations
+    layers = stages(tables, layout.pp, layout.vpp).layers / job.model.num_layers
+    moved = saved * layers * tokens / layout.tp * layout.offload_activations
+    exposed = np.maximum(moved / machine.accelerator.host_bandwidth - pipe.mean.forward, 0.0)
+    return 2 * exposed * pipe.micro_batches
 
 
-def _memory(
-    job: Job,
-    tables: StageTables,
-    spread: Stages,
-    first: Weights,
-    last: Weights,
-    tokens: Numeric,
-    micro_batches: Numeric,
-    layout: Layout,
-    software: Software,
-) -> tuple[Memory, Memory]:
-    """Memory of the first and of the last stage."""
+def stage_activations(job: Job, layout: Layout, software: Software) -> tuple[Activations, Activations]:
+    """Activations of the first and of the last stage.
+
+    Depends on the degrees, `schedule`, `micro_batch`, `sp`, `recompute` and `offload_activations` of the
+    layout.
+    """
+    tables = _tables(job.model)
+    spread = stages(tables, layout.pp, layout.vpp)
+    tokens = layout.micro_batch * job.sequence / layout.cp
+    micro_batches = job.global_batch / (layout.micro_batch * layout.dp)
     saved = [saved_activations(kind, job.model.hidden) for kind in tables.kinds]
     vocab = job.model.vocab / layout.tp
-    single = np.asarray(layout.pp) == 1
 
-    def of(weights: Weights, layers: list[Numeric], head: Numeric, held: Numeric) -> Memory:
-        return stage_memory(
-            weights,
-            saved,
-            layers,
-            head,
-            tokens,
-            held,
-            layout,
-            expert_shard(layout),
-            job.recipe.saved_bytes,
-            job.recipe.weight_copy,
-            software.gradient_bytes,
-            software.memory_fixed,
-            software.memory_allowance,
+    def of(layers: list[Numeric], head: Numeric, held: Numeric) -> Activations:
+        return activation_memory(
+            saved, layers, head, tokens, held, layout, job.recipe.saved_bytes, software.memory_allowance
         )
 
-    start = of(first, spread.middle, np.where(single, vocab, 0.0), held_on_first_stage(layout, micro_batches))
-    end = of(last, spread.last, vocab, held_on_last_stage(layout, micro_batches))
-    return start, end
+    head = np.where(np.asarray(layout.pp) == 1, vocab, 0.0)
+    return (
+        of(spread.middle, head, held_on_first_stage(layout, micro_batches)),
+        of(spread.last, vocab, held_on_last_stage(layout, micro_batches)),
+    )
+
+
+@lru_cache(maxsize=64)
+def _tables(model: Transformer) -> StageTables:
+    return stage_tables(model)
