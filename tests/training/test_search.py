@@ -18,7 +18,7 @@ EVERYTHING = 10**9
 def small_blocks():
     """Many waves even in small spaces, so that bounds have something to rule out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["armillary.training.search"], "LAYOUTS_PER_BLOCK", 300)
+        patch.setattr(sys.modules["armillary.training.search"], "COMBINATIONS_PER_BLOCK", 2400)
         yield
 
 

@@ -132,11 +132,11 @@ def command(
         imbalance,
         capacity or inf,
     )
-    whole = -(-accelerators // bought.scale_up_size) * bought.scale_up_size
+    whole = _room(accelerators, bought.scale_up_size)
     ring = Ring(
         "cluster", whole, bought.nic_bandwidth / oversubscription, bought.nic_latency, oversubscription
     )
-    machine = build(bought, chip, accelerators, [ring])
+    machine = build(bought, chip, whole, [ring])
     cost = _price(price, system, known)
     fixed = constraints(settings)
     if sweep is not None:
@@ -191,6 +191,12 @@ def _price(text: str | None, system: str, known: Catalog) -> Price | None:
     if offer is None:
         return None
     return Price(offer.price, f"{offer.provider} {offer.terms}, {offer.name}")
+
+
+def _room(accelerators: int, domain: int) -> int:
+    """Accelerators of the domains that hold a grant: full ones, or over half full where that divides it."""
+    used = next((d for d in range(domain, domain // 2, -1) if accelerators % d == 0), domain)
+    return -(-accelerators // used) * domain
 
 
 def _sweep(

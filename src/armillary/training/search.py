@@ -43,13 +43,11 @@ Numeric = Any
 SHARDING = POLICIES.index("sharding")
 """Axis of a block's arrays `[*policies, row]`."""
 
-LAYOUTS_PER_BLOCK = 150_000
-"""Layouts evaluated at once: enough to amortise numpy's calls, few enough to stay in cache. [-]"""
+COMBINATIONS_PER_BLOCK = 2_400_000
+"""Of degrees, choices and policies, an eighth of them valid: enough to amortise numpy's calls. [-]"""
 BLOCKS_PER_WAVE = 8
 """Blocks worked on before what they found is put together; a constant, so that what pruning sees does not
 depend on the number of threads. [-]"""
-SPARSITY = 8
-"""Combinations of degrees, choices and policies for each valid one, roughly: sizes a block. [-]"""
 WORTH_PRUNING = 20_000_000
 """Combinations from which a search prunes unless told; smaller spaces are soon seen whole. [-]"""
 
@@ -300,6 +298,7 @@ class _Run:
         lengths = {name: len(getattr(found.options, name)) for name in POLICIES}
         self.other_policies = int(np.prod([n for name, n in lengths.items() if name != "sharding"]))
         self.shortlist = _Shortlist(top)
+        self.candidates: dict[Layout, Candidate] = {}
         # A layer's time depends on few of the degrees: it is worked out once for each way to split it.
         split = np.stack([found.degrees[name] for name in ("tp", "cp", "ep", "etp")])
         (tp, cp, ep, etp), index = np.unique(split, axis=1, return_inverse=True)
@@ -311,7 +310,7 @@ class _Run:
         """Work through the space, wave by wave."""
         total, done = self.space.num_degrees, 0
         combinations = self.space.size // total if total else 1
-        blocks = self.space.blocks(max(1, LAYOUTS_PER_BLOCK * SPARSITY // combinations))
+        blocks = self.space.blocks(max(1, COMBINATIONS_PER_BLOCK // combinations))
         outcomes: list[_Outcome] = []
         try:
             with ThreadPoolExecutor(threads) as pool:
@@ -342,7 +341,11 @@ class _Run:
         )
 
     def _candidate(self, layout: Layout) -> Candidate:
-        return Candidate(layout, estimate(self.space.job, self.space.machine, layout, self.calibration))
+        """Work a layout out in full, once."""
+        if layout not in self.candidates:
+            answer = estimate(self.space.job, self.space.machine, layout, self.calibration)
+            self.candidates[layout] = Candidate(layout, answer)
+        return self.candidates[layout]
 
     def block(self, part: slice) -> _Outcome:
         """Time the layouts of a part of the space."""
