@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from armillary.app.cli import COMMANDS, cli, main
+from armillary.app.waterfall_view import floating
 
 RUNS = Path(__file__).parent.parent / "validation" / "runs.csv"
 TRAIN = [
@@ -63,13 +64,35 @@ def test_train_json_sums_up(capsys):
     assert code == 0
     assert sum(best["time_s"].values()) == pytest.approx(best["step_s"])
     assert sum(best["memory_byte"].values()) == pytest.approx(best["memory_total_byte"])
+    way = answer["waterfall"]
+    assert way["ideal_s"] + sum(x["seconds"] for x in way["losses"]) == pytest.approx(
+        best["step_s"], abs=1e-9
+    )
     assert answer["cost_usd"] == pytest.approx(answer["time_to_train_s"] / 3600 * 2 * 64)
 
 
-def test_explain_shows_every_term(capsys):
-    _, out, _ = call(*TRAIN, "--explain", capsys=capsys)
-    for words in ("pipeline bubble", "stragglers", "optimizer", "fragmentation", "total"):
+def test_explain_shows_every_loss_and_draws_it(tmp_path, capsys):
+    figure = tmp_path / "step.svg"
+    _, out, _ = call(
+        *TRAIN, "--set", "pp=2", "--set", "tp=2", "--explain", "--svg", str(figure), capsys=capsys
+    )
+    for words in (
+        "ideal",
+        "GEMM rate",
+        "pipeline bubble",
+        "stragglers",
+        "optimizer",
+        "fragmentation",
+        "total",
+    ):
         assert words in out
+    assert "predicted" in figure.read_text()
+
+
+def test_floating_bars_hang_together():
+    assert floating(0, 5, 10, 4) == "██"
+    assert floating(5, 8.75, 10, 4) == floating(8.75, 5, 10, 4) == "  █▌"
+    assert floating(3, 3, 10, 4).strip()
 
 
 @pytest.mark.parametrize("kind", ["scale", "domain", "oversubscription", "bandwidth", "sequence", "system"])

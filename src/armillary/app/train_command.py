@@ -88,7 +88,11 @@ Examples:
 @click.option(
     "--top", default=5, show_default=True, type=click.IntRange(1, 100), help="How many layouts to print."
 )
-@click.option("--explain", is_flag=True, help="Print every term of the best layout.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Take the best layout apart: each loss from the ideal step on, each kind of memory.",
+)
 @click.option("--sweep", default=None, type=click.Choice(SWEEPS), help="Vary a property and draw the curve.")
 @click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the figure here.")
 @json_option
@@ -154,20 +158,32 @@ def _show(plan: TrainingPlan, top: int, explain: bool, as_json: bool, svg: Path 
     from armillary.app import plan_tables
 
     if svg is not None:
-        from armillary.app.figures import stacked_bar
-
-        rows = [
-            (c.layout.describe(), list(plan_tables.parts_of(c.estimate).items()))
-            for c in plan.candidates[:top]
-        ]
-        write_file(svg, stacked_bar(rows, unit="s", title=f"Where a step of {plan.job.model.name} goes"))
-        click.echo(f"wrote {svg}", err=True)
+        _write_figure(svg, _step_figure(plan, top, explain))
     if as_json:
         echo_json(plan_tables.plan_json(plan, top))
         return
     from armillary.app.console import out
 
-    out().print(plan_tables.explain_view(plan.best) if explain else plan_tables.plan_view(plan, top))
+    out().print(plan_tables.explain_view(plan) if explain else plan_tables.plan_view(plan, top))
+
+
+def _step_figure(plan: TrainingPlan, top: int, explain: bool) -> str:
+    from armillary.app import plan_tables
+    from armillary.app.figures import stacked_bar
+    from armillary.app.waterfall_view import waterfall_figure
+
+    title = f"Where a step of {plan.job.model.name} goes"
+    if explain:
+        return waterfall_figure(plan.waterfall, f"{title}, {plan.best.layout.describe()}")
+    rows = [
+        (c.layout.describe(), list(plan_tables.parts_of(c.estimate).items())) for c in plan.candidates[:top]
+    ]
+    return stacked_bar(rows, unit="s", title=title)
+
+
+def _write_figure(path: Path, figure: str) -> None:
+    write_file(path, figure)
+    click.echo(f"wrote {path}", err=True)
 
 
 def _model(name: str, known: Catalog) -> Transformer:
@@ -243,8 +259,7 @@ def _sweep(
             figure = line_chart(
                 series, x_label=curves[0].title, y_label="MFU", log_x=True, percent=True, title=title
             )
-        write_file(svg, figure)
-        click.echo(f"wrote {svg}", err=True)
+        _write_figure(svg, figure)
     if as_json:
         echo_json(
             [

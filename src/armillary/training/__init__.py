@@ -7,9 +7,11 @@ from armillary.training.precision import RECIPES, Recipe, recipe
 from armillary.training.search import Candidate, Search, search
 from armillary.training.space import Options, Space, options, space
 from armillary.training.step import Busy, Estimate, Job, StepTime, estimate
+from armillary.training.waterfall import Bar, Waterfall, waterfall
 
 __all__ = [
     "RECIPES",
+    "Bar",
     "Busy",
     "Calibration",
     "Candidate",
@@ -22,10 +24,12 @@ __all__ = [
     "Search",
     "Space",
     "StepTime",
+    "Waterfall",
     "calibration",
     "estimate",
     "options",
     "recipe",
     "search",
     "space",
+    "waterfall",
 ]
