@@ -95,6 +95,44 @@ def test_floating_bars_hang_together():
     assert floating(3, 3, 10, 4).strip()
 
 
+def test_compare_puts_two_layouts_side_by_side(tmp_path, capsys):
+    figure = tmp_path / "way.svg"
+    sides = ["--compare", "fastest", "tp=8, pp=2,recompute=none,full"]
+    code, out, _ = call(*TRAIN, *sides, "--svg", str(figure), capsys=capsys)
+    assert code == 0
+    for words in ("What explains the difference", "Verdict: A is", "MFU", "cost", "tp", "total"):
+        assert words in out
+    assert "from A to B" in figure.read_text()
+    answer = json.loads(call(*TRAIN, *sides, "--json", capsys=capsys)[1])
+    assert answer["b"]["layout"]["tp"] == 8
+    assert answer["differs"]["pp"] == [answer["a"]["layout"]["pp"], 2]
+    change = sum(p["change_s"] for p in answer["parts"])
+    assert change == pytest.approx(answer["b"]["step_s"] - answer["a"]["step_s"])
+
+
+def test_compare_knows_the_roomiest(capsys):
+    answer = json.loads(call(*TRAIN, "--compare", "fastest", "roomiest", "--json", capsys=capsys)[1])
+    assert answer["b"]["memory_total_byte"] <= answer["a"]["memory_total_byte"]
+    assert answer["a"]["step_s"] <= answer["b"]["step_s"] <= 1.1 * answer["a"]["step_s"]
+
+
+@pytest.mark.parametrize(
+    ("side", "code", "says"),
+    [
+        ("tq=1", 2, "no field 'tq'"),
+        ("micro_bath=1", 2, "did you mean 'micro_batch'"),
+        ("dp=4", 2, "dp=4: cannot be fixed; it is the accelerators over tp x cp x pp"),
+        ("tp=x", 2, "tp=x: must be a number"),
+        ("recompute=all", 2, "recompute=all: must be one of none, selective, full"),
+        ("quickest", 2, "write fastest or roomiest, or a layout as tp=8"),
+        ("pp=7", 1, "--compare 'pp=7': no layout is valid"),
+    ],
+)
+def test_bad_sides_of_a_comparison_are_refused_with_words(side, code, says, capsys):
+    got, _, err = call(*TRAIN, "--compare", "fastest", side, capsys=capsys)
+    assert (got, says in err) == (code, True), err
+
+
 @pytest.mark.parametrize("kind", ["scale", "domain", "oversubscription", "bandwidth", "sequence", "system"])
 def test_sweeps_draw_a_curve(kind, tmp_path, capsys):
     figure = tmp_path / "sweep.svg"

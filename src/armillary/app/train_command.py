@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from armillary.app.options import (
+    WISHES,
     batch,
     catalog_option,
     constraints,
     echo_json,
     json_option,
     tokens,
+    wish,
     write_file,
 )
-from armillary.errors import InputError
+from armillary.errors import InfeasibleError, InputError
 
 if TYPE_CHECKING:
     from armillary.catalog import Catalog
+    from armillary.machine import Machine
     from armillary.model import Transformer
-    from armillary.twin import Point, Price, TrainingPlan
+    from armillary.training import Job
+    from armillary.twin import Point, Price, Side, TrainingPlan
 
 PRECISIONS = ("bf16", "fp8", "fp8-current", "fp8-block", "fp8-mx", "nvfp4")
 SWEEPS = ("scale", "sequence", "system", "domain", "oversubscription", "bandwidth")
@@ -35,6 +39,7 @@ Examples:
   armillary train --model deepseek-v3 --system p6e-gb200 --gpus 2304 --precision fp8-mx \\
       --set tp=1,2 --set recompute=none,selective --explain
   armillary train --model llama3.1-70b --system p5en --gpus 512 --sweep scale --svg scale.svg
+  armillary train --model llama3.1-70b --system p5en --gpus 512 --compare fastest tp=8,pp=4
 """
 
 
@@ -94,6 +99,14 @@ Examples:
     help="Take the best layout apart: each loss from the ideal step on, each kind of memory.",
 )
 @click.option("--sweep", default=None, type=click.Choice(SWEEPS), help="Vary a property and draw the curve.")
+@click.option(
+    "--compare",
+    "sides",
+    nargs=2,
+    default=None,
+    metavar="A B",
+    help="Two layouts side by side, each as tp=8,pp=16 (what is left free is searched), fastest or roomiest.",
+)
 @click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the figure here.")
 @json_option
 @catalog_option
@@ -113,6 +126,7 @@ def command(
     top: int,
     explain: bool,
     sweep: str | None,
+    sides: tuple[str, str] | None,
     svg: Path | None,
     as_json: bool,
     catalogs: tuple[Path, ...],
@@ -146,12 +160,65 @@ def command(
     if sweep is not None:
         _sweep(sweep, job, machine, accelerators, known, fixed, cost, price is not None, svg, as_json)
         return
-    from armillary.app.console import progress
-    from armillary.twin import plan_training
+    asked = Asked(job, machine, accelerators, tokens(total), cost, fixed)
+    if sides is not None:
+        _compare(asked, sides, svg, as_json)
+        return
+    _show(asked.plan(fixed, top), top, explain, as_json, svg)
 
-    with progress("searching layouts") as step:
-        plan = plan_training(job, machine, accelerators, tokens(total), cost, fixed, top=top, progress=step)
-    _show(plan, top, explain, as_json, svg)
+
+class Asked(NamedTuple):
+    """What a question is about. fixed : of ``--set``."""
+
+    job: Job
+    machine: Machine
+    accelerators: int
+    tokens: float
+    price: Price | None
+    fixed: dict[str, list[Any]]
+
+    def plan(self, fixed: dict[str, list[Any]], top: int) -> TrainingPlan:
+        """Search under constraints, with a progress bar."""
+        from armillary.app.console import progress
+        from armillary.twin import plan_training
+
+        with progress("searching layouts") as step:
+            return plan_training(
+                self.job,
+                self.machine,
+                self.accelerators,
+                self.tokens,
+                self.price,
+                fixed,
+                top=top,
+                progress=step,
+            )
+
+
+def _compare(asked: Asked, sides: tuple[str, str], svg: Path | None, as_json: bool) -> None:
+    from armillary.app import comparison_view as view
+    from armillary.app.console import out
+    from armillary.twin import compare
+
+    wishes = [{**asked.fixed, **wish(words)} for words in sides]
+    found = compare(*(_side(asked, words, fixed) for words, fixed in zip(sides, wishes, strict=True)))
+    if svg is not None:
+        _write_figure(svg, view.comparison_figure(found))
+    if as_json:
+        echo_json(view.comparison_json(found))
+    else:
+        out().print(view.comparison_view(found))
+
+
+def _side(asked: Asked, words: str, fixed: dict[str, list[Any]]) -> Side:
+    from armillary.twin import Side
+
+    plan = asked.plan(fixed, top=1)
+    try:
+        chosen = plan.roomiest[0] if words.strip() == WISHES[1] and plan.candidates else plan.best
+    except InfeasibleError as error:
+        raise InfeasibleError(f"--compare {words!r}: {error}") from None
+    return Side(words.strip(), plan, chosen)
 
 
 def _show(plan: TrainingPlan, top: int, explain: bool, as_json: bool, svg: Path | None) -> None:

@@ -1,5 +1,6 @@
 """The twin room: answers a scenario; alone in knowing the order of questions. May import the rooms above."""
 
+from armillary.twin.comparison import Comparison, Side, compare
 from armillary.twin.plan import Price, TrainingPlan, plan_training, uses_of
 from armillary.twin.report import Report, run
 from armillary.twin.sensitivity import (
@@ -17,10 +18,12 @@ from armillary.twin.sensitivity import (
 
 __all__ = [
     "SWEEPS",
+    "Comparison",
     "Curve",
     "Point",
     "Price",
     "Report",
+    "Side",
     "TrainingPlan",
     "around",
     "by_domain",
@@ -29,6 +32,7 @@ __all__ = [
     "by_scale",
     "by_sequence",
     "by_system",
+    "compare",
     "plan_training",
     "run",
     "uses_of",

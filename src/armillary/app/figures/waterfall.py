@@ -56,7 +56,9 @@ def waterfall_chart(
         *(f"{'+' if v > 0 else ''}{number(v, unit)} ({v / of:+.1%})".replace("-", "−") for _, v in steps),
         number(total, unit),
     ]
-    left = LEFT + 12 + min(max(map(width_of, labels)), 0.35 * WIDTH)
+    bold = 1.08  # of the ends
+    wide = max(bold * width_of(labels[0]), bold * width_of(last), *map(width_of, labels))
+    left = LEFT + 12 + min(wide, 0.4 * WIDTH)
     grow = (RIGHT - max(map(width_of, texts)) - 10 - left) / ((high - low) or 1.0)
     bottom = TOP + PITCH * len(labels) + 2
     canvas = Canvas(
@@ -74,7 +76,14 @@ def waterfall_chart(
         colour = WHOLE if outer else MORE if b >= a else LESS
         start, end = zero + min(a, b) * grow, zero + max(a, b) * grow
         words = f"{label}: {text}" + (f". {tip}" if tip else "")
-        canvas.text(left - 12, y + 14, label, "small strong" if outer else "small", "end", room=left - 36)
+        canvas.text(
+            left - 12,
+            y + 14,
+            label,
+            "small strong" if outer else "small",
+            "end",
+            room=(left - 36) / (bold if outer else 1),
+        )
         canvas.rect(start, y, max(end - start, 1.0), THICK, colour, words, 2)
         if i < len(labels) - 1:
             canvas.line(zero + b * grow, y + THICK, zero + b * grow, y + PITCH, "axis")
