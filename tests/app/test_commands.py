@@ -133,6 +133,38 @@ def test_bad_sides_of_a_comparison_are_refused_with_words(side, code, says, caps
     assert (got, says in err) == (code, True), err
 
 
+def test_a_wish_that_cannot_be_is_told_the_nearest_that_can(capsys):
+    wish = ["--set", "tp=8", "--set", "pp=7"]
+    code, _, err = call(*TRAIN, *wish, capsys=capsys)
+    assert code == 1
+    assert "no layout with tp=8 pp=7 is valid" in err
+    assert "hint: change pp from 7 to" in err
+    code, out, _ = call(*TRAIN, *wish, "--json", capsys=capsys)
+    answer = json.loads(out)
+    assert code == 1
+    assert "pp=7" in answer["infeasible"]
+    assert [c["field"] for c in answer["advice"]["nearest"]["changes"]] == ["pp"]
+
+
+def test_a_wish_that_does_not_fit_is_told_what_it_takes(capsys):
+    big = list(TRAIN)
+    big[big.index("llama-3.1-8b")] = "llama-3.1-405b"
+    code, _, err = call(*big, "--set", "pp=1", "--set", "zero=1", capsys=capsys)
+    assert code == 1
+    for words in ("no layout fits", "GB more memory an accelerator", "accelerators"):
+        assert words in err
+
+
+def test_a_slow_wish_is_told_what_a_change_gives(capsys):
+    slow = ["--set", "tp=8", "--set", "recompute=full"]
+    code, out, err = call(*TRAIN, *slow, capsys=capsys)
+    assert code == 0
+    assert "slower than without" in err
+    assert "hint: changing " in err
+    assert "hint" not in out
+    assert json.loads(call(*TRAIN, *slow, "--json", capsys=capsys)[1])["advice"]["best_step_s"] > 0
+
+
 @pytest.mark.parametrize("kind", ["scale", "domain", "oversubscription", "bandwidth", "sequence", "system"])
 def test_sweeps_draw_a_curve(kind, tmp_path, capsys):
     figure = tmp_path / "sweep.svg"

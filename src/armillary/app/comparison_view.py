@@ -10,12 +10,10 @@ from rich.text import Text
 
 from armillary.app.figures import waterfall_chart
 from armillary.app.plan_tables import candidate_json
-from armillary.training.layout import CONTEXT_EXCHANGES, ORDERS, RECOMPUTE, SCHEDULES
+from armillary.training.nearest import said
 from armillary.twin import Comparison, Side
 from armillary.units import show
 
-WORDS = {"recompute": RECOMPUTE, "schedule": SCHEDULES, "order": ORDERS, "cp_exchange": CONTEXT_EXCHANGES}
-"""Fields of a layout whose values have words."""
 BAR = 24
 """Width of the longest bar. [character]"""
 
@@ -28,8 +26,7 @@ def comparison_view(c: Comparison) -> RenderableType:
         table.add_column(name, justify="right")
     table.add_row("asked", c.first.asked, c.second.asked, "")
     for name, a, b in c.fields:
-        words = WORDS.get(name)
-        shown = [words[int(v)] if words else f"{v:g}" for v in (a, b)]
+        shown = [said(name, v) for v in (a, b)]
         table.add_row(name, *shown, "" if a == b else "differs", style="dim" if a == b else "bold")
     for row in _results(c):
         table.add_row(*row)

@@ -84,9 +84,8 @@ def constraints(settings: Sequence[str], option: str = "--set") -> dict[str, lis
         If a setting has no ``=``, names a field that follows from others, or a value that its field does
         not take.
     """
-    from armillary.training.layout import CONTEXT_EXCHANGES, ORDERS, RECOMPUTE, SCHEDULES
+    from armillary.training.layout import CHOICES
 
-    named = {"recompute": RECOMPUTE, "schedule": SCHEDULES, "order": ORDERS, "cp_exchange": CONTEXT_EXCHANGES}
     fixed: dict[str, list[Any]] = {}
     for setting in settings:
         name, equals, values = setting.partition("=")
@@ -95,7 +94,7 @@ def constraints(settings: Sequence[str], option: str = "--set") -> dict[str, lis
             raise InputError(f"{option} {setting!r}: write it as NAME=VALUE[,VALUE], e.g. {option} tp=4,8")
         if name in FOLLOWS:
             raise InputError(f"{option} {name}={values}: cannot be fixed; {FOLLOWS[name]}")
-        fixed[name] = [_value(name, v.strip(), named, option) for v in values.split(",")]
+        fixed[name] = [_value(name, v.strip(), CHOICES, option) for v in values.split(",")]
     if "zero" in fixed:
         levels = fixed.pop("zero")
         fixed["sharding"] = [(level, where) for level in levels for where in ("all", "domain")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from armillary.catalog import Catalog
     from armillary.machine import Machine
     from armillary.model import Transformer
-    from armillary.training import Job
+    from armillary.training import Advice, Job
     from armillary.twin import Point, Price, Side, TrainingPlan
 
 PRECISIONS = ("bf16", "fp8", "fp8-current", "fp8-block", "fp8-mx", "nvfp4")
@@ -164,7 +164,16 @@ def command(
     if sides is not None:
         _compare(asked, sides, svg, as_json)
         return
-    _show(asked.plan(fixed, top), top, explain, as_json, svg)
+    plan = asked.plan(fixed, top)
+    advice = _advice(asked, plan)
+    if not plan.candidates and advice is not None:
+        _refuse(advice, known, as_json)
+    _show(plan, top, explain, as_json, svg, advice)
+    if advice is not None:
+        from armillary.app.advice_view import hints
+
+        for line in hints(advice, known, plan.step):
+            click.echo(f"hint: {line}", err=True)
 
 
 class Asked(NamedTuple):
@@ -195,6 +204,25 @@ class Asked(NamedTuple):
             )
 
 
+def _advice(asked: Asked, plan: TrainingPlan) -> Advice | None:
+    """What would help where nothing is feasible, or where constraints make it slow."""
+    from armillary.training import advise
+
+    step = plan.step if plan.candidates else None
+    if step is not None and not asked.fixed:
+        return None
+    machines = [s.space.machine for s in plan.searches]
+    return advise(asked.job, machines, plan.calibrated, asked.fixed, step)
+
+
+def _refuse(advice: Advice, known: Catalog, as_json: bool) -> NoReturn:
+    from armillary.app.advice_view import advice_json, hints
+
+    if as_json:
+        echo_json({"infeasible": advice.why, "advice": advice_json(advice)})
+    raise InfeasibleError("\n".join([advice.why, *(f"  hint: {line}" for line in hints(advice, known))]))
+
+
 def _compare(asked: Asked, sides: tuple[str, str], svg: Path | None, as_json: bool) -> None:
     from armillary.app import comparison_view as view
     from armillary.app.console import out
@@ -221,13 +249,17 @@ def _side(asked: Asked, words: str, fixed: dict[str, list[Any]]) -> Side:
     return Side(words.strip(), plan, chosen)
 
 
-def _show(plan: TrainingPlan, top: int, explain: bool, as_json: bool, svg: Path | None) -> None:
+def _show(
+    plan: TrainingPlan, top: int, explain: bool, as_json: bool, svg: Path | None, advice: Advice | None
+) -> None:
     from armillary.app import plan_tables
+    from armillary.app.advice_view import advice_json
 
     if svg is not None:
         _write_figure(svg, _step_figure(plan, top, explain))
     if as_json:
-        echo_json(plan_tables.plan_json(plan, top))
+        told = advice_json(advice) if advice is not None else None
+        echo_json({**plan_tables.plan_json(plan, top), "advice": told})
         return
     from armillary.app.console import out
 

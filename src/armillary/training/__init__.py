@@ -3,6 +3,7 @@
 from armillary.training.calibration import Calibration, calibration
 from armillary.training.layout import Layout
 from armillary.training.memory import Memory
+from armillary.training.nearest import Advice, Change, Near, advise, nearest
 from armillary.training.precision import RECIPES, Recipe, recipe
 from armillary.training.search import Candidate, Search, search
 from armillary.training.space import Options, Space, options, space
@@ -11,22 +12,27 @@ from armillary.training.waterfall import Bar, Waterfall, waterfall
 
 __all__ = [
     "RECIPES",
+    "Advice",
     "Bar",
     "Busy",
     "Calibration",
     "Candidate",
+    "Change",
     "Estimate",
     "Job",
     "Layout",
     "Memory",
+    "Near",
     "Options",
     "Recipe",
     "Search",
     "Space",
     "StepTime",
     "Waterfall",
+    "advise",
     "calibration",
     "estimate",
+    "nearest",
     "options",
     "recipe",
     "search",
