@@ -165,6 +165,21 @@ def test_a_slow_wish_is_told_what_a_change_gives(capsys):
     assert json.loads(call(*TRAIN, *slow, "--json", capsys=capsys)[1])["advice"]["best_step_s"] > 0
 
 
+def test_gradients_say_what_one_percent_more_buys(tmp_path, capsys):
+    figure = tmp_path / "slopes.svg"
+    wish = ["--set", "cp=1", "--set", "schedule=1f1b", "--gradients"]
+    code, out, _ = call(*TRAIN, *wish, "--svg", str(figure), capsys=capsys)
+    assert code == 0
+    for words in ("BF16 GEMM rate", "scale-up bandwidth", "HBM capacity", "1% more of the whole network"):
+        assert words in out
+    assert "all of the network" in figure.read_text()
+    answer = json.loads(call(*TRAIN, *wish, "--json", capsys=capsys)[1])
+    rows = {row["name"]: row for row in answer["elasticities"]}
+    assert 0 < rows["BF16 GEMM rate"]["same_layout"] < 1
+    assert rows["HBM capacity"]["tried"] == pytest.approx(1.1)
+    assert set(answer["sums"]) == {"network", "chip", "software", "scale"}
+
+
 @pytest.mark.parametrize("kind", ["scale", "domain", "oversubscription", "bandwidth", "sequence", "system"])
 def test_sweeps_draw_a_curve(kind, tmp_path, capsys):
     figure = tmp_path / "sweep.svg"

@@ -6,6 +6,7 @@ from typing import Any
 
 from armillary.app import plan_tables, report_view
 from armillary.app.figures import line_chart, rings, stacked_bar
+from armillary.app.gradients_view import gradients_figure
 from armillary.app.waterfall_view import waterfall_figure
 from armillary.twin import Report
 from armillary.twin.report import Fleet, WorkloadAnswer
@@ -98,6 +99,8 @@ def _workload(w: WorkloadAnswer, top: int) -> dict[str, Any]:
             front,
         ],
         "curves": _curves(w),
+        "slopes": gradients_figure(w.gradients) if w.gradients is not None else "",
+        "verdict": w.gradients.verdict if w.gradients is not None else "",
         "assumed": plan.assumed,
     }
 

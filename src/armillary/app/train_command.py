@@ -40,6 +40,7 @@ Examples:
       --set tp=1,2 --set recompute=none,selective --explain
   armillary train --model llama3.1-70b --system p5en --gpus 512 --sweep scale --svg scale.svg
   armillary train --model llama3.1-70b --system p5en --gpus 512 --compare fastest tp=8,pp=4
+  armillary train --model llama3.1-70b --system p5en --gpus 512 --gradients
 """
 
 
@@ -107,6 +108,7 @@ Examples:
     metavar="A B",
     help="Two layouts side by side, each as tp=8,pp=16 (what is left free is searched), fastest or roomiest.",
 )
+@click.option("--gradients", is_flag=True, help="What 1% more of each scarce thing takes off the step.")
 @click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the figure here.")
 @json_option
 @catalog_option
@@ -127,6 +129,7 @@ def command(
     explain: bool,
     sweep: str | None,
     sides: tuple[str, str] | None,
+    gradients: bool,
     svg: Path | None,
     as_json: bool,
     catalogs: tuple[Path, ...],
@@ -168,7 +171,10 @@ def command(
     advice = _advice(asked, plan)
     if not plan.candidates and advice is not None:
         _refuse(advice, known, as_json)
-    _show(plan, top, explain, as_json, svg, advice)
+    if gradients:
+        _gradients(plan, fixed, svg, as_json)
+    else:
+        _show(plan, top, explain, as_json, svg, advice)
     if advice is not None:
         from armillary.app.advice_view import hints
 
@@ -221,6 +227,20 @@ def _refuse(advice: Advice, known: Catalog, as_json: bool) -> NoReturn:
     if as_json:
         echo_json({"infeasible": advice.why, "advice": advice_json(advice)})
     raise InfeasibleError("\n".join([advice.why, *(f"  hint: {line}" for line in hints(advice, known))]))
+
+
+def _gradients(plan: TrainingPlan, fixed: dict[str, list[Any]], svg: Path | None, as_json: bool) -> None:
+    from armillary.app import gradients_view as view
+    from armillary.app.console import out
+    from armillary.twin import plan_gradients
+
+    found = plan_gradients(plan, fixed)
+    if svg is not None:
+        _write_figure(svg, view.gradients_figure(found))
+    if as_json:
+        echo_json(view.gradients_json(found))
+    else:
+        out().print(view.gradients_view(found))
 
 
 def _compare(asked: Asked, sides: tuple[str, str], svg: Path | None, as_json: bool) -> None:

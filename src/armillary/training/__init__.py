@@ -1,6 +1,7 @@
 """The training room: layouts, memory, time, search. May import units, catalog, machine, model, network."""
 
 from armillary.training.calibration import Calibration, calibration
+from armillary.training.gradients import Gradient, Gradients, gradients
 from armillary.training.layout import Layout
 from armillary.training.memory import Memory
 from armillary.training.nearest import Advice, Change, Near, advise, nearest
@@ -19,6 +20,8 @@ __all__ = [
     "Candidate",
     "Change",
     "Estimate",
+    "Gradient",
+    "Gradients",
     "Job",
     "Layout",
     "Memory",
@@ -32,6 +35,7 @@ __all__ = [
     "advise",
     "calibration",
     "estimate",
+    "gradients",
     "nearest",
     "options",
     "recipe",

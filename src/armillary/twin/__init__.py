@@ -14,6 +14,7 @@ from armillary.twin.sensitivity import (
     by_scale,
     by_sequence,
     by_system,
+    plan_gradients,
 )
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "by_sequence",
     "by_system",
     "compare",
+    "plan_gradients",
     "plan_training",
     "run",
     "uses_of",
