@@ -180,6 +180,12 @@ def test_gradients_say_what_one_percent_more_buys(tmp_path, capsys):
     assert set(answer["sums"]) == {"network", "chip", "software", "scale"}
 
 
+def test_one_question_at_a_time(capsys):
+    code, _, err = call(*TRAIN, "--gradients", "--sweep", "scale", capsys=capsys)
+    assert code == 2
+    assert "ask one at a time" in err
+
+
 @pytest.mark.parametrize("kind", ["scale", "domain", "oversubscription", "bandwidth", "sequence", "system"])
 def test_sweeps_draw_a_curve(kind, tmp_path, capsys):
     figure = tmp_path / "sweep.svg"
@@ -225,6 +231,7 @@ def test_constraints_hold(capsys):
         (["--set", "tp=x"], 2, "must be a number"),
         (["--set", "recompute=all"], 2, "must be one of"),
         (["--set", "tq=1"], 2, "cannot fix 'tq'"),
+        (["--set", "dp=8"], 2, "dp=8: cannot be fixed"),
         (["--model", "llama-3.1-405b", "--gpus", "8"], 1, "no layout fits in"),
         (["--gpus", "296"], 1, "fewer odd factors"),
     ],

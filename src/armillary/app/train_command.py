@@ -138,6 +138,8 @@ def command(
 
     Prints the top plans, where the step goes, what fills the memory, time and cost to train.
     """
+    if (sweep is not None) + (sides is not None) + gradients > 1:
+        raise click.UsageError("--sweep, --compare and --gradients are separate questions; ask one at a time")
     from armillary import catalog as catalog_room
     from armillary.machine import Ring, build
     from armillary.training import Job, recipe
