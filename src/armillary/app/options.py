@@ -8,12 +8,16 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from armillary.errors import InputError, did_you_mean
 from armillary.units import parse
+
+if TYPE_CHECKING:
+    from armillary.catalog import Catalog
+    from armillary.twin import Price
 
 _COUNT = re.compile(r"\A\s*([\d.]+(?:e\d+)?)\s*([kKMGTB]?)\s*-?\s*(tokens?|sequences?|seqs?)?\s*\Z")
 _SCALE = {"": 1, "k": 2**10, "K": 2**10, "M": 2**20, "G": 2**30, "B": 1e9, "T": 1e12}
@@ -157,6 +161,27 @@ def _value(name: str, text: str, named: dict[str, tuple[str, ...]], option: str)
     return int(number)
 
 
+def price_of(text: str | None, system: str, known: Catalog) -> Price | None:
+    """Read ``--price``, or take the catalog's offer for a system; None where there is none.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is out of range.
+    """
+    from armillary.twin import Price
+
+    if text is not None:
+        value = parse(text, "USD/s")
+        if not 0 <= value * 3600 <= 1e6:
+            raise InputError(f"--price {text!r}: must be between 0 and 1e6 USD/h")
+        return Price(value, "given")
+    offer = known.price(system)
+    if offer is None:
+        return None
+    return Price(offer.price, f"{offer.provider} {offer.terms}, {offer.name}")
+
+
 def make_folder(path: Path) -> None:
     """Make a folder before long work whose answer is to go there.
 
@@ -190,6 +215,12 @@ def write_file(path: Path, text: str) -> None:
         Path(temporary).replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def write_figure(path: Path, figure: str) -> None:
+    """Write a figure and say so."""
+    write_file(path, figure)
+    click.echo(f"wrote {path}", err=True)
 
 
 def echo_json(answer: Any) -> None:

@@ -15,18 +15,19 @@ from armillary.app.options import (
     constraints,
     echo_json,
     json_option,
+    price_of,
     tokens,
     wish,
-    write_file,
+    write_figure,
 )
-from armillary.errors import InfeasibleError, InputError
+from armillary.errors import InfeasibleError
 
 if TYPE_CHECKING:
     from armillary.catalog import Catalog
     from armillary.machine import Machine
     from armillary.model import Transformer
     from armillary.training import Advice, Job
-    from armillary.twin import Point, Price, Side, TrainingPlan
+    from armillary.twin import Price, Side, TrainingPlan
 
 PRECISIONS = ("bf16", "fp8", "fp8-current", "fp8-block", "fp8-mx", "nvfp4")
 SWEEPS = ("scale", "sequence", "system", "domain", "oversubscription", "bandwidth")
@@ -160,10 +161,12 @@ def command(
         "cluster", whole, bought.nic_bandwidth / oversubscription, bought.nic_latency, oversubscription
     )
     machine = build(bought, chip, accelerators, [ring])
-    cost = _price(price, system, known)
+    cost = price_of(price, system, known)
     fixed = constraints(settings)
     if sweep is not None:
-        _sweep(sweep, job, machine, accelerators, known, fixed, cost, price is not None, svg, as_json)
+        from armillary.app.sweep_view import show_sweep
+
+        show_sweep(sweep, job, machine, accelerators, known, fixed, cost, price is not None, svg, as_json)
         return
     asked = Asked(job, machine, accelerators, tokens(total), cost, fixed)
     if sides is not None:
@@ -238,7 +241,7 @@ def _gradients(plan: TrainingPlan, fixed: dict[str, list[Any]], svg: Path | None
 
     found = plan_gradients(plan, fixed)
     if svg is not None:
-        _write_figure(svg, view.gradients_figure(found))
+        write_figure(svg, view.gradients_figure(found))
     if as_json:
         echo_json(view.gradients_json(found))
     else:
@@ -253,7 +256,7 @@ def _compare(asked: Asked, sides: tuple[str, str], svg: Path | None, as_json: bo
     wishes = [{**asked.fixed, **wish(words)} for words in sides]
     found = compare(*(_side(asked, words, fixed) for words, fixed in zip(sides, wishes, strict=True)))
     if svg is not None:
-        _write_figure(svg, view.comparison_figure(found))
+        write_figure(svg, view.comparison_figure(found))
     if as_json:
         echo_json(view.comparison_json(found))
     else:
@@ -278,7 +281,7 @@ def _show(
     from armillary.app.advice_view import advice_json
 
     if svg is not None:
-        _write_figure(svg, _step_figure(plan, top, explain))
+        write_figure(svg, _step_figure(plan, top, explain))
     if as_json:
         told = advice_json(advice) if advice is not None else None
         echo_json({**plan_tables.plan_json(plan, top), "advice": told})
@@ -302,121 +305,9 @@ def _step_figure(plan: TrainingPlan, top: int, explain: bool) -> str:
     return stacked_bar(rows, unit="s", title=title)
 
 
-def _write_figure(path: Path, figure: str) -> None:
-    write_file(path, figure)
-    click.echo(f"wrote {path}", err=True)
-
-
 def _model(name: str, known: Catalog) -> Transformer:
     from armillary.model import from_hugging_face, transformer
 
     if name.endswith(".json"):
         return from_hugging_face(Path(name))
     return transformer(known.model(name))
-
-
-def _price(text: str | None, system: str, known: Catalog) -> Price | None:
-    from armillary.twin import Price
-    from armillary.units import parse
-
-    if text is not None:
-        value = parse(text, "USD/s")
-        if not 0 <= value * 3600 <= 1e6:
-            raise InputError(f"--price {text!r}: must be between 0 and 1e6 USD/h")
-        return Price(value, "given")
-    offer = known.price(system)
-    if offer is None:
-        return None
-    return Price(offer.price, f"{offer.provider} {offer.terms}, {offer.name}")
-
-
-def _sweep(
-    kind: str,
-    job: Any,
-    machine: Any,
-    accelerators: int,
-    known: Catalog,
-    fixed: dict[str, Any],
-    price: Price | None,
-    given: bool,
-    svg: Path | None,
-    as_json: bool,
-) -> None:
-    from rich.table import Table
-
-    from armillary.app.console import out
-    from armillary.twin import SWEEPS as CURVES
-    from armillary.twin import by_ring_bandwidth, by_system
-    from armillary.units import show
-
-    def cost_of(p: Point) -> float | None:
-        """USD per million tokens; each system of a comparison at its own price unless one was given."""
-        one = _price(None, p.label, known) if kind == "system" and not given else price
-        return (
-            None
-            if one is None or not p.tokens_per_accelerator
-            else one.per_accelerator / p.tokens_per_accelerator * 1e6
-        )
-
-    partition = machine.partitions[0]
-    if kind == "bandwidth":
-        curves = [
-            by_ring_bandwidth(job, machine, partition, accelerators, ring, fixed)
-            for ring in ("scale-up", machine.rings[-1].name)
-        ]
-    elif kind == "system":
-        curves = [by_system(job, accelerators, known, fixed)]
-    else:
-        curves = [CURVES[kind](job, machine, partition, accelerators, fixed)]
-    if svg is not None:
-        from armillary.app.figures import bar_chart, line_chart
-
-        title = f"{job.model.name} on {partition.system.name}"
-        series = [(c.name, [(p.x, p.mfu) for p in c.points if p.mfu is not None]) for c in curves]
-        if kind == "system":
-            rows = [(p.label, p.mfu) for p in curves[0].points if p.mfu is not None]
-            figure = bar_chart(rows, title=f"MFU of {job.model.name} by system", percent=True)
-        else:
-            figure = line_chart(
-                series, x_label=curves[0].title, y_label="MFU", log_x=True, percent=True, title=title
-            )
-        _write_figure(svg, figure)
-    if as_json:
-        echo_json(
-            [
-                {"name": c.name, "title": c.title, "points": [_point(p, cost_of(p)) for p in c.points]}
-                for c in curves
-            ]
-        )
-        return
-    for curve in curves:
-        table = Table(title=curve.title, title_justify="left", box=None, pad_edge=False)
-        for name in ("value", "step", "MFU", "tokens/s/acc", "USD/Mtoken", "", "best layout"):
-            table.add_column(name, justify="left" if name in ("", "best layout") else "right")
-        most = max((p.mfu or 0.0) for p in curve.points) or 1.0
-        for p in curve.points:
-            if p.step is None:
-                table.add_row(p.label, "-", "-", "-", "-", "", p.layout)
-            else:
-                table.add_row(
-                    p.label,
-                    show(p.step, "s"),
-                    f"{p.mfu:.1%}",
-                    f"{p.tokens_per_accelerator:,.0f}",
-                    "-" if (usd := cost_of(p)) is None else f"{usd:.4f}",
-                    "█" * round(20 * (p.mfu or 0) / most),
-                    p.layout,
-                )
-        out().print(table)
-
-
-def _point(p: Point, cost: float | None) -> dict[str, Any]:
-    return {
-        "x": p.x,
-        "label": p.label,
-        "step_s": p.step,
-        "mfu": p.mfu,
-        "tokens_per_s_per_accelerator": p.tokens_per_accelerator,
-        "cost_usd_per_million_tokens": cost,
-        "layout": p.layout,
-    }
