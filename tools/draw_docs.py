@@ -72,7 +72,7 @@ def main() -> None:
     given = asked.parse_args()
     known = catalog.load()
     (IMAGES / "rings.svg").write_text(draw_rings(known), encoding="utf-8")
-    for name, more in (("step", []), ("domain", ["--sweep", "domain"])):
+    for name, more in (("step", []), ("waterfall", ["--explain"]), ("domain", ["--sweep", "domain"])):
         command = [*TRAIN.split(), *more, "--svg", str(IMAGES / f"{name}.svg"), "--json"]
         cli.main(command, prog_name="armillary", standalone_mode=False)
     if given.data is not None:

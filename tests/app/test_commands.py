@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from armillary.app.cli import COMMANDS, cli, main
+from armillary.app.waterfall_view import floating
 
 RUNS = Path(__file__).parent.parent / "validation" / "runs.csv"
 TRAIN = [
@@ -63,13 +64,126 @@ def test_train_json_sums_up(capsys):
     assert code == 0
     assert sum(best["time_s"].values()) == pytest.approx(best["step_s"])
     assert sum(best["memory_byte"].values()) == pytest.approx(best["memory_total_byte"])
+    way = answer["waterfall"]
+    assert way["ideal_s"] + sum(x["seconds"] for x in way["losses"]) == pytest.approx(
+        best["step_s"], abs=1e-9
+    )
     assert answer["cost_usd"] == pytest.approx(answer["time_to_train_s"] / 3600 * 2 * 64)
 
 
-def test_explain_shows_every_term(capsys):
-    _, out, _ = call(*TRAIN, "--explain", capsys=capsys)
-    for words in ("pipeline bubble", "stragglers", "optimizer", "fragmentation", "total"):
+def test_explain_shows_every_loss_and_draws_it(tmp_path, capsys):
+    figure = tmp_path / "step.svg"
+    _, out, _ = call(
+        *TRAIN, "--set", "pp=2", "--set", "tp=2", "--explain", "--svg", str(figure), capsys=capsys
+    )
+    for words in (
+        "ideal",
+        "GEMM rate",
+        "pipeline bubble",
+        "stragglers",
+        "optimizer",
+        "fragmentation",
+        "total",
+    ):
         assert words in out
+    assert "predicted" in figure.read_text()
+
+
+def test_floating_bars_hang_together():
+    assert floating(0, 5, 10, 4) == "██"
+    assert floating(5, 8.75, 10, 4) == floating(8.75, 5, 10, 4) == "  █▌"
+    assert floating(3, 3, 10, 4).strip()
+
+
+def test_compare_puts_two_layouts_side_by_side(tmp_path, capsys):
+    figure = tmp_path / "way.svg"
+    sides = ["--compare", "fastest", "tp=8, pp=2,recompute=none,full"]
+    code, out, _ = call(*TRAIN, *sides, "--svg", str(figure), capsys=capsys)
+    assert code == 0
+    for words in ("What explains the difference", "Verdict: A is", "MFU", "cost", "tp", "total"):
+        assert words in out
+    assert "from A to B" in figure.read_text()
+    answer = json.loads(call(*TRAIN, *sides, "--json", capsys=capsys)[1])
+    assert answer["b"]["layout"]["tp"] == 8
+    assert answer["differs"]["pp"] == [answer["a"]["layout"]["pp"], 2]
+    change = sum(p["change_s"] for p in answer["parts"])
+    assert change == pytest.approx(answer["b"]["step_s"] - answer["a"]["step_s"])
+
+
+def test_compare_knows_the_roomiest(capsys):
+    answer = json.loads(call(*TRAIN, "--compare", "fastest", "roomiest", "--json", capsys=capsys)[1])
+    assert answer["b"]["memory_total_byte"] <= answer["a"]["memory_total_byte"]
+    assert answer["a"]["step_s"] <= answer["b"]["step_s"] <= 1.1 * answer["a"]["step_s"]
+
+
+@pytest.mark.parametrize(
+    ("side", "code", "says"),
+    [
+        ("tq=1", 2, "no field 'tq'"),
+        ("micro_bath=1", 2, "did you mean 'micro_batch'"),
+        ("dp=4", 2, "dp=4: cannot be fixed; it is the accelerators over tp x cp x pp"),
+        ("tp=x", 2, "tp=x: must be a number"),
+        ("recompute=all", 2, "recompute=all: must be one of none, selective, full"),
+        ("quickest", 2, "write fastest or roomiest, or a layout as tp=8"),
+        ("pp=7", 1, "--compare 'pp=7': no layout is valid"),
+    ],
+)
+def test_bad_sides_of_a_comparison_are_refused_with_words(side, code, says, capsys):
+    got, _, err = call(*TRAIN, "--compare", "fastest", side, capsys=capsys)
+    assert (got, says in err) == (code, True), err
+
+
+def test_a_wish_that_cannot_be_is_told_the_nearest_that_can(capsys):
+    wish = ["--set", "tp=8", "--set", "pp=7"]
+    code, _, err = call(*TRAIN, *wish, capsys=capsys)
+    assert code == 1
+    assert "no layout with tp=8 pp=7 is valid" in err
+    assert "hint: change pp from 7 to" in err
+    code, out, _ = call(*TRAIN, *wish, "--json", capsys=capsys)
+    answer = json.loads(out)
+    assert code == 1
+    assert "pp=7" in answer["infeasible"]
+    assert [c["field"] for c in answer["advice"]["nearest"]["changes"]] == ["pp"]
+
+
+def test_a_wish_that_does_not_fit_is_told_what_it_takes(capsys):
+    big = list(TRAIN)
+    big[big.index("llama-3.1-8b")] = "llama-3.1-405b"
+    code, _, err = call(*big, "--set", "pp=1", "--set", "zero=1", capsys=capsys)
+    assert code == 1
+    for words in ("no layout fits", "GB more memory an accelerator", "accelerators"):
+        assert words in err
+
+
+def test_a_slow_wish_is_told_what_a_change_gives(capsys):
+    slow = ["--set", "tp=8", "--set", "recompute=full"]
+    code, out, err = call(*TRAIN, *slow, capsys=capsys)
+    assert code == 0
+    assert "slower than without" in err
+    assert "hint: changing " in err
+    assert "hint" not in out
+    assert json.loads(call(*TRAIN, *slow, "--json", capsys=capsys)[1])["advice"]["best_step_s"] > 0
+
+
+def test_gradients_say_what_one_percent_more_buys(tmp_path, capsys):
+    figure = tmp_path / "slopes.svg"
+    wish = ["--set", "cp=1", "--set", "schedule=1f1b", "--gradients"]
+    code, out, _ = call(*TRAIN, *wish, "--svg", str(figure), capsys=capsys)
+    assert code == 0
+    for words in ("BF16 GEMM rate", "scale-up bandwidth", "HBM capacity", "1% more of the whole network"):
+        assert words in out
+    assert "all of the network" in figure.read_text()
+    answer = json.loads(call(*TRAIN, *wish, "--json", capsys=capsys)[1])
+    rows = {row["name"]: row for row in answer["elasticities"]}
+    assert 0 < rows["BF16 GEMM rate"]["same_layout"] < 1
+    assert rows["HBM capacity"]["tried"] == pytest.approx(1.1)
+    assert set(answer["sums"]) == {"network", "chip", "software", "scale"}
+
+
+def test_one_question_at_a_time(capsys):
+    code, _, err = call(*TRAIN, "--gradients", "--sweep", "scale", capsys=capsys)
+    assert code == 2
+    assert "ask one at a time" in err
 
 
 @pytest.mark.parametrize("kind", ["scale", "domain", "oversubscription", "bandwidth", "sequence", "system"])
@@ -117,6 +231,7 @@ def test_constraints_hold(capsys):
         (["--set", "tp=x"], 2, "must be a number"),
         (["--set", "recompute=all"], 2, "must be one of"),
         (["--set", "tq=1"], 2, "cannot fix 'tq'"),
+        (["--set", "dp=8"], 2, "dp=8: cannot be fixed"),
         (["--model", "llama-3.1-405b", "--gpus", "8"], 1, "no layout fits in"),
         (["--gpus", "296"], 1, "fewer odd factors"),
     ],

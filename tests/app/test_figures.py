@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armillary.app.figures import bar_chart, line_chart, rings, scatter, stacked_bar
+from armillary.app.figures import bar_chart, line_chart, rings, scatter, stacked_bar, waterfall_chart
 from armillary.app.figures.axes import number, rounded_up, scale, ticks
 from armillary.app.figures.canvas import STYLE, width_of
 
@@ -24,6 +24,8 @@ FIGURES = {
     ),
     "scatter": scatter([("s", [(1.0, 1.1), (100.0, 90.0)])], "x", "y", "T"),
     "rings": rings([("chip", "1", "8 TB/s"), ("scale-up", "72", "900 GB/s")], "T"),
+    "waterfall": waterfall_chart(("from", 2.0), [("more", 0.5), ("less", -0.7), ("none", 0.0)], "to", "T"),
+    "no way": waterfall_chart(("from", 0.0), [], "to", "T"),
     "no rows": stacked_bar([], "s", "T"),
     "no bars": bar_chart([], "T"),
     "no lines": line_chart([("s", [])], "x", "y", "T"),
@@ -105,6 +107,18 @@ def test_negative_bars_go_left_of_zero_and_their_value_is_free_of_the_label():
         next(t for t in parts(svg, "text") if t.text == w) for w in ("a rather long label", "−20%")
     )
     assert float(value.get("x")) - width_of("−20%") > float(label.get("x"))
+
+
+def test_a_waterfall_hangs_together():
+    svg = waterfall_chart(("a", 2.0), [("more", 0.5), ("less", -1.5)], "b", "T", tips=["why", ""])
+    start, more, less, end = [
+        (float(r.get("x")), float(r.get("width"))) for r in parts(svg, "rect") if r.get("class") != "paper"
+    ]
+    assert start[0] + start[1] == pytest.approx(more[0], abs=0.02)
+    assert more[0] + more[1] == pytest.approx(less[0] + less[1], abs=0.02)
+    assert end[1] == pytest.approx(start[1] / 2, abs=0.02)
+    assert "+500 ms (+50.0%)" in words(svg)
+    assert "why" in svg
 
 
 def test_a_scatter_is_a_square_with_equal_reach():

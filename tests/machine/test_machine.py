@@ -88,3 +88,14 @@ def test_every_preset_names_its_source():
     assert all(len(p.source) > 20 for p in PRESETS.values())
     with pytest.raises(InputError, match="did you mean 'meta-24k'"):
         preset_rings("meta24k", 100, 1e9, 1e-6)
+
+
+def test_a_slice_grows_by_whole_domains_and_its_outermost_ring_with_it(make_slice):
+    part = make_slice("p6e-gb300", 128, 64)
+    grown = part.grown(640)
+    assert (grown.accelerators, grown.domains, grown.domain_used) == (640, 10, 64)
+    assert grown.rings[0] == part.rings[0]
+    assert grown.rings[-1].size >= 640
+    assert part.grown(128) == part
+    with pytest.raises(InputError, match="whole domains of 64"):
+        part.grown(100)

@@ -82,10 +82,8 @@ def test_the_fastest_is_the_fastest_of_all_and_every_valid_layout_is_counted(den
     for some in laid_out.blocks(10_000):
         block = laid_out.block(some)
         answer = estimate(job, part, block.layout, known)
-        shape = np.broadcast_shapes(np.shape(answer.step), block.sharded.shape)
-        mask = np.broadcast_to(block.sharded, shape)
-        steps.append(np.broadcast_to(answer.step, shape)[mask])
-        valid += int(mask.sum())
+        steps.append(np.broadcast_to(answer.step, block.valid.shape)[block.valid])
+        valid += int(block.valid.sum())
     assert float(found.best.estimate.time.total) == pytest.approx(np.concatenate(steps).min(), rel=1e-12)
     assert found.evaluated == found.valid == valid
     assert found.too_large == np.count_nonzero(np.isinf(np.concatenate(steps)))

@@ -3,7 +3,15 @@ from pathlib import Path
 import pytest
 
 from armillary.scenario import parse
-from armillary.twin import around, by_domain, by_oversubscription, by_ring_bandwidth, by_scale, run
+from armillary.twin import (
+    around,
+    by_domain,
+    by_oversubscription,
+    by_ring_bandwidth,
+    by_scale,
+    plan_gradients,
+    run,
+)
 
 TEXT = """
 name: tiny
@@ -73,6 +81,13 @@ def test_sweeps_alone_give_what_the_report_gives(report):
         by_oversubscription(*asked, fixed), by_domain(*asked, fixed), by_scale(*asked, fixed),
     ]  # fmt: skip
     assert tuple(again) == work.curves
+
+
+def test_the_largest_workload_has_its_gradients(report):
+    found = report.workloads[0].gradients
+    assert found.layout == report.workloads[0].plan.best.layout
+    assert found == plan_gradients(report.workloads[0].plan, report.workloads[0].workload.constraints)
+    assert found.of("chip") > 0.5
 
 
 def test_an_infeasible_workload_says_why(shipped):

@@ -6,6 +6,8 @@ from typing import Any
 
 from armillary.app import plan_tables, report_view
 from armillary.app.figures import line_chart, rings, stacked_bar
+from armillary.app.gradients_view import gradients_figure
+from armillary.app.waterfall_view import waterfall_figure
 from armillary.twin import Report
 from armillary.twin.report import Fleet, WorkloadAnswer
 from armillary.units import show
@@ -90,8 +92,15 @@ def _workload(w: WorkloadAnswer, top: int) -> dict[str, Any]:
         "summary": plan_tables.plan_summary(plan),
         "bounds": report_view.bound_text(w),
         "seen": f"{plan.evaluated:,} valid layouts timed of {plan.seen:,} combinations",
-        "figures": [steps, memory, front],
+        "figures": [
+            steps,
+            waterfall_figure(plan.waterfall, "From the ideal step to the predicted one"),
+            memory,
+            front,
+        ],
         "curves": _curves(w),
+        "slopes": gradients_figure(w.gradients) if w.gradients is not None else "",
+        "verdict": w.gradients.verdict if w.gradients is not None else "",
         "assumed": plan.assumed,
     }
 

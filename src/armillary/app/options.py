@@ -8,12 +8,16 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from armillary.errors import InputError
+from armillary.errors import InputError, did_you_mean
 from armillary.units import parse
+
+if TYPE_CHECKING:
+    from armillary.catalog import Catalog
+    from armillary.twin import Price
 
 _COUNT = re.compile(r"\A\s*([\d.]+(?:e\d+)?)\s*([kKMGTB]?)\s*-?\s*(tokens?|sequences?|seqs?)?\s*\Z")
 _SCALE = {"": 1, "k": 2**10, "K": 2**10, "M": 2**20, "G": 2**30, "B": 1e9, "T": 1e12}
@@ -67,50 +71,115 @@ def tokens(text: str) -> float:
         return float(match[1]) * scale
 
 
-def constraints(settings: Sequence[str]) -> dict[str, list[Any]]:
+FOLLOWS = {
+    "dp": "it is the accelerators over tp x cp x pp; set these instead",
+    "shard": "set sharding by zero, which shards over all ranks or those of a domain",
+    "edp": "it is tp x cp x dp over etp x ep; set these instead",
+}
+"""Fields of a layout that follow from others, and what to set instead."""
+
+
+def constraints(settings: Sequence[str], option: str = "--set") -> dict[str, list[Any]]:
     """Read ``--set tp=8 --set recompute=none,full`` as constraints of the search.
 
     Raises
     ------
     InputError
-        If a setting has no ``=`` or a value that its field does not take.
+        If a setting has no ``=``, names a field that follows from others, or a value that its field does
+        not take.
     """
-    from armillary.training.layout import CONTEXT_EXCHANGES, ORDERS, RECOMPUTE, SCHEDULES
+    from armillary.training.layout import CHOICES
 
-    named = {"recompute": RECOMPUTE, "schedule": SCHEDULES, "order": ORDERS, "cp_exchange": CONTEXT_EXCHANGES}
     fixed: dict[str, list[Any]] = {}
     for setting in settings:
         name, equals, values = setting.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or not values:
-            raise InputError(f"--set {setting!r}: write it as NAME=VALUE[,VALUE], e.g. --set tp=4,8")
-        fixed[name] = [_value(name, v.strip(), named) for v in values.split(",")]
+            raise InputError(f"{option} {setting!r}: write it as NAME=VALUE[,VALUE], e.g. {option} tp=4,8")
+        if name in FOLLOWS:
+            raise InputError(f"{option} {name}={values}: cannot be fixed; {FOLLOWS[name]}")
+        fixed[name] = [_value(name, v.strip(), CHOICES, option) for v in values.split(",")]
     if "zero" in fixed:
         levels = fixed.pop("zero")
         fixed["sharding"] = [(level, where) for level in levels for where in ("all", "domain")]
     return fixed
 
 
-def _value(name: str, text: str, named: dict[str, tuple[str, ...]]) -> Any:
+WISHES = ("fastest", "roomiest")
+"""Layouts that have a word."""
+
+
+def wish(text: str) -> dict[str, list[Any]]:
+    """Read one side of ``--compare``: ``tp=8,pp=16,recompute=none,full``, or a word of `WISHES`.
+
+    Raises
+    ------
+    InputError
+        If it is neither; the message names the field and what would be right.
+
+    Examples
+    --------
+    >>> wish("tp=8,16,pp=4"), wish("fastest")
+    ({'tp': [8, 16], 'pp': [4]}, {})
+    """
+    from armillary.training import Options
+
+    if text.strip() in WISHES:
+        return {}
+    option = f"--compare {text!r}:"
+    if "=" not in text:
+        raise InputError(f"{option} write {' or '.join(WISHES)}, or a layout as tp=8,pp=16,vpp=2")
+    fixed = constraints(re.split(r",(?=\s*[A-Za-z_-]+\s*=)", text), option)
+    known = [name.replace("sharding", "zero") for name in Options._fields]
+    for name in fixed:
+        if name not in Options._fields:
+            raise InputError(
+                f"{option} no field {name!r}{did_you_mean(name, known)} (known: {', '.join(known)})"
+            )
+    return fixed
+
+
+def _value(name: str, text: str, named: dict[str, tuple[str, ...]], option: str) -> Any:
     if name in named:
         if text not in named[name]:
-            raise InputError(f"--set {name}={text}: must be one of {', '.join(named[name])}")
+            raise InputError(f"{option} {name}={text}: must be one of {', '.join(named[name])}")
         return named[name].index(text)
     try:
         number = float(text)
     except ValueError:
-        raise InputError(f"--set {name}={text}: must be a number") from None
+        raise InputError(f"{option} {name}={text}: must be a number") from None
     if name == "optimizer_bytes":
         if not 2 <= number <= 16:
-            raise InputError(f"--set {name}={text}: must be from 2 to 16 bytes a parameter")
+            raise InputError(f"{option} {name}={text}: must be from 2 to 16 bytes a parameter")
         return number
     if name.startswith("offload"):
         if not 0 <= number <= 1:
-            raise InputError(f"--set {name}={text}: must be a share from 0 to 1")
+            raise InputError(f"{option} {name}={text}: must be a share from 0 to 1")
         return number
     if number < (0 if name in ("zero", "overlap_ep") else 1) or number != int(number) or number > 1e9:
-        raise InputError(f"--set {name}={text}: must be a positive whole number")
+        raise InputError(f"{option} {name}={text}: must be a positive whole number")
     return int(number)
+
+
+def price_of(text: str | None, system: str, known: Catalog) -> Price | None:
+    """Read ``--price``, or take the catalog's offer for a system; None where there is none.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is out of range.
+    """
+    from armillary.twin import Price
+
+    if text is not None:
+        value = parse(text, "USD/s")
+        if not 0 <= value * 3600 <= 1e6:
+            raise InputError(f"--price {text!r}: must be between 0 and 1e6 USD/h")
+        return Price(value, "given")
+    offer = known.price(system)
+    if offer is None:
+        return None
+    return Price(offer.price, f"{offer.provider} {offer.terms}, {offer.name}")
 
 
 def make_folder(path: Path) -> None:
@@ -146,6 +215,12 @@ def write_file(path: Path, text: str) -> None:
         Path(temporary).replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def write_figure(path: Path, figure: str) -> None:
+    """Write a figure and say so."""
+    write_file(path, figure)
+    click.echo(f"wrote {path}", err=True)
 
 
 def echo_json(answer: Any) -> None:

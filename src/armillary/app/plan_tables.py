@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from armillary.app.waterfall_view import waterfall_json, waterfall_view
 from armillary.training import Candidate, Estimate
 from armillary.twin import TrainingPlan
 from armillary.units import show
@@ -170,41 +171,25 @@ def _cells(c: Candidate) -> tuple[str, ...]:
     )
 
 
-def explain_view(c: Candidate) -> RenderableType:
-    """Every term of one layout."""
-    e = c.estimate
-    layout = Table(title=f"Layout: {c.layout.describe()}", title_justify="left", box=None)
+def explain_view(plan: TrainingPlan) -> RenderableType:
+    """Every term of the best layout."""
+    e, describe = plan.best.estimate, plan.best.layout.describe()
+    layout = Table(title=f"Layout: {describe}", title_justify="left", box=None)
     layout.add_column("field")
     layout.add_column("value", justify="right")
-    for name, value in c.layout._asdict().items():
+    for name, value in plan.best.layout._asdict().items():
         layout.add_row(name, str(value))
-    time = Table(title="Step time, every term", title_justify="left", box=None)
-    time.add_column("term")
-    time.add_column("exposed", justify="right")
-    time.add_column("share", justify="right")
-    time.add_column("busy on the network", justify="right")
-    total, busy = float(e.time.total), _floats(e.busy)
-    for name, value in _floats(e.time).items():
-        time.add_row(
-            name.replace("_", " "),
-            show(value, "s"),
-            f"{value / total:.2%}",
-            show(busy[name], "s") if name in busy else "",
-        )
-    time.add_row("total", show(total, "s"), "100%", "", style="bold")
+    busy = ", ".join(f"{k.replace('_', ' ')} {show(v, 's')}" for k, v in _floats(e.busy).items() if v > 0)
     memory = Table(title="Memory of the fullest accelerator", title_justify="left", box=None)
     memory.add_column("kind")
     memory.add_column("size", justify="right")
     memory.add_column("share of capacity", justify="right")
-    for name, value in _floats(e.memory).items():
-        memory.add_row(name, f"{value / 1e9:.2f} GB", f"{value / e.capacity:.1%}")
-    memory.add_row(
-        "total",
-        f"{float(e.memory.total) / 1e9:.2f} GB",
-        f"{float(e.memory.total) / e.capacity:.1%}",
-        style="bold",
-    )
-    return Group(layout, "", time, "", memory)
+    total = float(e.memory.total)
+    for name, value in [*_floats(e.memory).items(), ("total", total)]:
+        style = "bold" if name == "total" else ""
+        memory.add_row(name, f"{value / 1e9:.2f} GB", f"{value / e.capacity:.1%}", style=style)
+    network = f"Busy on the network, hidden or not: {busy or 'never'}"
+    return Group(layout, "", waterfall_view(plan.waterfall), "", network, "", memory)
 
 
 def candidate_json(c: Candidate) -> dict[str, Any]:
@@ -237,6 +222,7 @@ def plan_json(plan: TrainingPlan, top: int) -> dict[str, Any]:
         "global_batch": plan.job.global_batch,
         "precision": plan.job.recipe.name,
         "best": candidate_json(plan.best),
+        "waterfall": waterfall_json(plan.waterfall),
         "plans": [candidate_json(c) for c in plan.candidates[:top]],
         "roomiest": [candidate_json(c) for c in plan.roomiest[:top]],
         "pareto": [candidate_json(c) for c in plan.front],

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from armillary.app import plan_tables
+from armillary.app.gradients_view import gradients_json, gradients_view
 from armillary.twin import Report
 from armillary.twin.report import Fleet, Tension, WorkloadAnswer
 from armillary.twin.sensitivity import Curve
@@ -134,6 +135,8 @@ def report_view(report: Report, top: int) -> RenderableType:
         parts += [plan_tables.plan_view(w.plan, top), f"bound by: {bound_text(w)}"]
         if w.infeasible:
             parts.append(f"not feasible: {w.infeasible}")
+        if w.gradients is not None:
+            parts += ["", gradients_view(w.gradients)]
         parts += [x for c in w.curves for x in ("", curve_table(c))]
         parts.append("")
     return Group(*parts)
@@ -196,6 +199,7 @@ def _workload(w: WorkloadAnswer, top: int) -> dict[str, Any]:
         "infeasible": w.infeasible or None,
         "plan": plan_tables.plan_json(w.plan, top) if w.plan is not None else None,
         "bounds": dict(w.bounds),
+        "gradients": gradients_json(w.gradients) if w.gradients is not None else None,
         "curves": [
             {"name": c.name, "title": c.title, "points": [asdict(p) for p in c.points]} for c in w.curves
         ],

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
 from armillary.app.options import (
+    WISHES,
     batch,
     catalog_option,
     constraints,
     echo_json,
     json_option,
+    price_of,
     tokens,
-    write_file,
+    wish,
+    write_figure,
 )
-from armillary.errors import InputError
+from armillary.errors import InfeasibleError
 
 if TYPE_CHECKING:
     from armillary.catalog import Catalog
+    from armillary.machine import Machine
     from armillary.model import Transformer
-    from armillary.twin import Point, Price, TrainingPlan
+    from armillary.training import Advice, Job
+    from armillary.twin import Price, Side, TrainingPlan
 
 PRECISIONS = ("bf16", "fp8", "fp8-current", "fp8-block", "fp8-mx", "nvfp4")
 SWEEPS = ("scale", "sequence", "system", "domain", "oversubscription", "bandwidth")
@@ -35,6 +40,8 @@ Examples:
   armillary train --model deepseek-v3 --system p6e-gb200 --gpus 2304 --precision fp8-mx \\
       --set tp=1,2 --set recompute=none,selective --explain
   armillary train --model llama3.1-70b --system p5en --gpus 512 --sweep scale --svg scale.svg
+  armillary train --model llama3.1-70b --system p5en --gpus 512 --compare fastest tp=8,pp=4
+  armillary train --model llama3.1-70b --system p5en --gpus 512 --gradients
 """
 
 
@@ -88,8 +95,21 @@ Examples:
 @click.option(
     "--top", default=5, show_default=True, type=click.IntRange(1, 100), help="How many layouts to print."
 )
-@click.option("--explain", is_flag=True, help="Print every term of the best layout.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Take the best layout apart: each loss from the ideal step on, each kind of memory.",
+)
 @click.option("--sweep", default=None, type=click.Choice(SWEEPS), help="Vary a property and draw the curve.")
+@click.option(
+    "--compare",
+    "sides",
+    nargs=2,
+    default=None,
+    metavar="A B",
+    help="Two layouts side by side, each as tp=8,pp=16 (what is left free is searched), fastest or roomiest.",
+)
+@click.option("--gradients", is_flag=True, help="What 1% more of each scarce thing takes off the step.")
 @click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the figure here.")
 @json_option
 @catalog_option
@@ -109,6 +129,8 @@ def command(
     top: int,
     explain: bool,
     sweep: str | None,
+    sides: tuple[str, str] | None,
+    gradients: bool,
     svg: Path | None,
     as_json: bool,
     catalogs: tuple[Path, ...],
@@ -117,6 +139,8 @@ def command(
 
     Prints the top plans, where the step goes, what fills the memory, time and cost to train.
     """
+    if (sweep is not None) + (sides is not None) + gradients > 1:
+        raise click.UsageError("--sweep, --compare and --gradients are separate questions; ask one at a time")
     from armillary import catalog as catalog_room
     from armillary.machine import Ring, build
     from armillary.training import Job, recipe
@@ -137,60 +161,30 @@ def command(
         "cluster", whole, bought.nic_bandwidth / oversubscription, bought.nic_latency, oversubscription
     )
     machine = build(bought, chip, whole, [ring])
-    cost = _price(price, system, known)
+    cost = price_of(price, system, known)
     fixed = constraints(settings)
     if sweep is not None:
-        _sweep(sweep, job, machine, accelerators, known, fixed, cost, price is not None, svg, as_json)
+        from armillary.app.sweep_view import show_sweep
+
+        show_sweep(sweep, job, machine, accelerators, known, fixed, cost, price is not None, svg, as_json)
         return
-    from armillary.app.console import progress
-    from armillary.twin import plan_training
-
-    with progress("searching layouts") as step:
-        plan = plan_training(job, machine, accelerators, tokens(total), cost, fixed, top=top, progress=step)
-    _show(plan, top, explain, as_json, svg)
-
-
-def _show(plan: TrainingPlan, top: int, explain: bool, as_json: bool, svg: Path | None) -> None:
-    from armillary.app import plan_tables
-
-    if svg is not None:
-        from armillary.app.figures import stacked_bar
-
-        rows = [
-            (c.layout.describe(), list(plan_tables.parts_of(c.estimate).items()))
-            for c in plan.candidates[:top]
-        ]
-        write_file(svg, stacked_bar(rows, unit="s", title=f"Where a step of {plan.job.model.name} goes"))
-        click.echo(f"wrote {svg}", err=True)
-    if as_json:
-        echo_json(plan_tables.plan_json(plan, top))
+    asked = Asked(job, machine, accelerators, tokens(total), cost, fixed)
+    if sides is not None:
+        _compare(asked, sides, svg, as_json)
         return
-    from armillary.app.console import out
+    plan = asked.plan(fixed, top)
+    advice = _advice(asked, plan)
+    if not plan.candidates and advice is not None:
+        _refuse(advice, known, as_json)
+    if gradients:
+        _gradients(plan, fixed, svg, as_json)
+    else:
+        _show(plan, top, explain, as_json, svg, advice)
+    if advice is not None:
+        from armillary.app.advice_view import hints
 
-    out().print(plan_tables.explain_view(plan.best) if explain else plan_tables.plan_view(plan, top))
-
-
-def _model(name: str, known: Catalog) -> Transformer:
-    from armillary.model import from_hugging_face, transformer
-
-    if name.endswith(".json"):
-        return from_hugging_face(Path(name))
-    return transformer(known.model(name))
-
-
-def _price(text: str | None, system: str, known: Catalog) -> Price | None:
-    from armillary.twin import Price
-    from armillary.units import parse
-
-    if text is not None:
-        value = parse(text, "USD/s")
-        if not 0 <= value * 3600 <= 1e6:
-            raise InputError(f"--price {text!r}: must be between 0 and 1e6 USD/h")
-        return Price(value, "given")
-    offer = known.price(system)
-    if offer is None:
-        return None
-    return Price(offer.price, f"{offer.provider} {offer.terms}, {offer.name}")
+        for line in hints(advice, known, plan.step):
+            click.echo(f"hint: {line}", err=True)
 
 
 def _room(accelerators: int, domain: int) -> int:
@@ -199,94 +193,127 @@ def _room(accelerators: int, domain: int) -> int:
     return -(-accelerators // used) * domain
 
 
-def _sweep(
-    kind: str,
-    job: Any,
-    machine: Any,
-    accelerators: int,
-    known: Catalog,
-    fixed: dict[str, Any],
-    price: Price | None,
-    given: bool,
-    svg: Path | None,
-    as_json: bool,
-) -> None:
-    from rich.table import Table
+class Asked(NamedTuple):
+    """What a question is about. fixed : of ``--set``."""
 
-    from armillary.app.console import out
-    from armillary.twin import SWEEPS as CURVES
-    from armillary.twin import by_ring_bandwidth, by_system
-    from armillary.units import show
+    job: Job
+    machine: Machine
+    accelerators: int
+    tokens: float
+    price: Price | None
+    fixed: dict[str, list[Any]]
 
-    def cost_of(p: Point) -> float | None:
-        """USD per million tokens; each system of a comparison at its own price unless one was given."""
-        one = _price(None, p.label, known) if kind == "system" and not given else price
-        return (
-            None
-            if one is None or not p.tokens_per_accelerator
-            else one.per_accelerator / p.tokens_per_accelerator * 1e6
-        )
+    def plan(self, fixed: dict[str, list[Any]], top: int) -> TrainingPlan:
+        """Search under constraints, with a progress bar."""
+        from armillary.app.console import progress
+        from armillary.twin import plan_training
 
-    partition = machine.partitions[0]
-    if kind == "bandwidth":
-        curves = [
-            by_ring_bandwidth(job, machine, partition, accelerators, ring, fixed)
-            for ring in ("scale-up", machine.rings[-1].name)
-        ]
-    elif kind == "system":
-        curves = [by_system(job, accelerators, known, fixed)]
-    else:
-        curves = [CURVES[kind](job, machine, partition, accelerators, fixed)]
-    if svg is not None:
-        from armillary.app.figures import bar_chart, line_chart
-
-        title = f"{job.model.name} on {partition.system.name}"
-        series = [(c.name, [(p.x, p.mfu) for p in c.points if p.mfu is not None]) for c in curves]
-        if kind == "system":
-            rows = [(p.label, p.mfu) for p in curves[0].points if p.mfu is not None]
-            figure = bar_chart(rows, title=f"MFU of {job.model.name} by system", percent=True)
-        else:
-            figure = line_chart(
-                series, x_label=curves[0].title, y_label="MFU", log_x=True, percent=True, title=title
+        with progress("searching layouts") as step:
+            return plan_training(
+                self.job,
+                self.machine,
+                self.accelerators,
+                self.tokens,
+                self.price,
+                fixed,
+                top=top,
+                progress=step,
             )
-        write_file(svg, figure)
-        click.echo(f"wrote {svg}", err=True)
+
+
+def _advice(asked: Asked, plan: TrainingPlan) -> Advice | None:
+    """What would help where nothing is feasible, or where constraints make it slow."""
+    from armillary.training import advise
+
+    step = plan.step if plan.candidates else None
+    if step is not None and not asked.fixed:
+        return None
+    machines = [s.space.machine for s in plan.searches]
+    return advise(asked.job, machines, plan.calibrated, asked.fixed, step)
+
+
+def _refuse(advice: Advice, known: Catalog, as_json: bool) -> NoReturn:
+    from armillary.app.advice_view import advice_json, hints
+
     if as_json:
-        echo_json(
-            [
-                {"name": c.name, "title": c.title, "points": [_point(p, cost_of(p)) for p in c.points]}
-                for c in curves
-            ]
-        )
+        echo_json({"infeasible": advice.why, "advice": advice_json(advice)})
+    raise InfeasibleError("\n".join([advice.why, *(f"  hint: {line}" for line in hints(advice, known))]))
+
+
+def _gradients(plan: TrainingPlan, fixed: dict[str, list[Any]], svg: Path | None, as_json: bool) -> None:
+    from armillary.app import gradients_view as view
+    from armillary.app.console import out
+    from armillary.twin import plan_gradients
+
+    found = plan_gradients(plan, fixed)
+    if svg is not None:
+        write_figure(svg, view.gradients_figure(found))
+    if as_json:
+        echo_json(view.gradients_json(found))
+    else:
+        out().print(view.gradients_view(found))
+
+
+def _compare(asked: Asked, sides: tuple[str, str], svg: Path | None, as_json: bool) -> None:
+    from armillary.app import comparison_view as view
+    from armillary.app.console import out
+    from armillary.twin import compare
+
+    wishes = [{**asked.fixed, **wish(words)} for words in sides]
+    found = compare(*(_side(asked, words, fixed) for words, fixed in zip(sides, wishes, strict=True)))
+    if svg is not None:
+        write_figure(svg, view.comparison_figure(found))
+    if as_json:
+        echo_json(view.comparison_json(found))
+    else:
+        out().print(view.comparison_view(found))
+
+
+def _side(asked: Asked, words: str, fixed: dict[str, list[Any]]) -> Side:
+    from armillary.twin import Side
+
+    plan = asked.plan(fixed, top=1)
+    try:
+        chosen = plan.roomiest[0] if words.strip() == WISHES[1] and plan.candidates else plan.best
+    except InfeasibleError as error:
+        raise InfeasibleError(f"--compare {words!r}: {error}") from None
+    return Side(words.strip(), plan, chosen)
+
+
+def _show(
+    plan: TrainingPlan, top: int, explain: bool, as_json: bool, svg: Path | None, advice: Advice | None
+) -> None:
+    from armillary.app import plan_tables
+    from armillary.app.advice_view import advice_json
+
+    if svg is not None:
+        write_figure(svg, _step_figure(plan, top, explain))
+    if as_json:
+        told = advice_json(advice) if advice is not None else None
+        echo_json({**plan_tables.plan_json(plan, top), "advice": told})
         return
-    for curve in curves:
-        table = Table(title=curve.title, title_justify="left", box=None, pad_edge=False)
-        for name in ("value", "step", "MFU", "tokens/s/acc", "USD/Mtoken", "", "best layout"):
-            table.add_column(name, justify="left" if name in ("", "best layout") else "right")
-        most = max((p.mfu or 0.0) for p in curve.points) or 1.0
-        for p in curve.points:
-            if p.step is None:
-                table.add_row(p.label, "-", "-", "-", "-", "", p.layout)
-            else:
-                table.add_row(
-                    p.label,
-                    show(p.step, "s"),
-                    f"{p.mfu:.1%}",
-                    f"{p.tokens_per_accelerator:,.0f}",
-                    "-" if (usd := cost_of(p)) is None else f"{usd:.4f}",
-                    "█" * round(20 * (p.mfu or 0) / most),
-                    p.layout,
-                )
-        out().print(table)
+    from armillary.app.console import out
+
+    out().print(plan_tables.explain_view(plan) if explain else plan_tables.plan_view(plan, top))
 
 
-def _point(p: Point, cost: float | None) -> dict[str, Any]:
-    return {
-        "x": p.x,
-        "label": p.label,
-        "step_s": p.step,
-        "mfu": p.mfu,
-        "tokens_per_s_per_accelerator": p.tokens_per_accelerator,
-        "cost_usd_per_million_tokens": cost,
-        "layout": p.layout,
-    }
+def _step_figure(plan: TrainingPlan, top: int, explain: bool) -> str:
+    from armillary.app import plan_tables
+    from armillary.app.figures import stacked_bar
+    from armillary.app.waterfall_view import waterfall_figure
+
+    title = f"Where a step of {plan.job.model.name} goes"
+    if explain:
+        return waterfall_figure(plan.waterfall, f"{title}, {plan.best.layout.describe()}")
+    rows = [
+        (c.layout.describe(), list(plan_tables.parts_of(c.estimate).items())) for c in plan.candidates[:top]
+    ]
+    return stacked_bar(rows, unit="s", title=title)
+
+
+def _model(name: str, known: Catalog) -> Transformer:
+    from armillary.model import from_hugging_face, transformer
+
+    if name.endswith(".json"):
+        return from_hugging_face(Path(name))
+    return transformer(known.model(name))

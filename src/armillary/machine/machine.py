@@ -59,6 +59,26 @@ class Slice:
         first = rings[0].size
         return replace(self, rings=tuple(rings), domain_used=first, domains=-(-self.accelerators // first))
 
+    def grown(self, accelerators: int) -> Slice:
+        """Return a slice of as many accelerators of the same kind, its outermost ring grown to hold them.
+
+        Raises
+        ------
+        InputError
+            If they are not a multiple of `domain_used`.
+        """
+        if accelerators < 1 or accelerators % self.domain_used:
+            raise InputError(f"{accelerators} accelerators are not whole domains of {self.domain_used}")
+        outermost = self.rings[-1]
+        if len(self.rings) > 1 and outermost.size < accelerators:
+            outermost = replace(outermost, size=accelerators)
+        return replace(
+            self,
+            accelerators=accelerators,
+            domains=accelerators // self.domain_used,
+            rings=(*self.rings[:-1], outermost),
+        )
+
     def with_ring(self, name: str, **changes: Any) -> Slice:
         """Return the same slice with one ring changed, e.g. ``with_ring("cluster", bandwidth=1e11)``.
 

@@ -22,6 +22,9 @@ CONTEXT_EXCHANGES = ("ring", "all-gather", "ulysses")
 ORDERS = ("tp-cp-dp-pp", "tp-cp-pp-dp")
 """Values of `Layout.order`: groups from the innermost ring outwards."""
 
+CHOICES = {"recompute": RECOMPUTE, "schedule": SCHEDULES, "order": ORDERS, "cp_exchange": CONTEXT_EXCHANGES}
+"""Fields of `Layout` whose values are places in a list of words."""
+
 
 class Layout(NamedTuple):
     """Parallel degrees and memory policies; each field a number or an array.

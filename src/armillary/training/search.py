@@ -363,9 +363,7 @@ class _Run:
         evaluated = self._count(parts.sharded)
         exposed = exposed_exchange(parts.cost, parts.mean, parts.room)
         once = np.where(parts.sharded, parts.times * parts.cost.tail + parts.update, np.inf)
-        policies = tuple(
-            max(np.shape(values)[axis] for values in block.layout) for axis in range(len(POLICIES))
-        )
+        policies = block.valid.shape[:-1]
         shape = (*policies, rows.size)
         time = (parts.floor + parts.times * exposed + once) * self.waiting
         memory = np.broadcast_to(_larger(parts.used, parts.held), shape)

@@ -129,6 +129,12 @@ class Block(NamedTuple):
     rows: Rows
     sharded: NDArray[np.bool_]
 
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """True where a layout is valid, `[*policies, row]`."""
+        shape = np.broadcast_shapes(*(np.shape(values) for values in self.layout), (len(self.rows),))
+        return np.broadcast_to(self.sharded, shape)
+
 
 @dataclass(frozen=True, slots=True)
 class Space:

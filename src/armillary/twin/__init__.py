@@ -1,5 +1,6 @@
 """The twin room: answers a scenario; alone in knowing the order of questions. May import the rooms above."""
 
+from armillary.twin.comparison import Comparison, Side, compare
 from armillary.twin.plan import Price, TrainingPlan, plan_training, uses_of
 from armillary.twin.report import Report, run
 from armillary.twin.sensitivity import (
@@ -13,14 +14,17 @@ from armillary.twin.sensitivity import (
     by_scale,
     by_sequence,
     by_system,
+    plan_gradients,
 )
 
 __all__ = [
     "SWEEPS",
+    "Comparison",
     "Curve",
     "Point",
     "Price",
     "Report",
+    "Side",
     "TrainingPlan",
     "around",
     "by_domain",
@@ -29,6 +33,8 @@ __all__ = [
     "by_scale",
     "by_sequence",
     "by_system",
+    "compare",
+    "plan_gradients",
     "plan_training",
     "run",
     "uses_of",

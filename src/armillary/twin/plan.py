@@ -8,7 +8,16 @@ from typing import Any
 
 from armillary.errors import InfeasibleError, InputError
 from armillary.machine import Machine, Partition, Slice
-from armillary.training import Calibration, Candidate, Job, Search, calibration, search
+from armillary.training import (
+    Calibration,
+    Candidate,
+    Job,
+    Search,
+    Waterfall,
+    calibration,
+    search,
+    waterfall,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,7 @@ class TrainingPlan:
 
     granted : accelerators paid for [-]; a layout may leave some of each domain idle as spares.
     searches : one a way of using the domains (all of it, or a power of two of it).
+    calibrated : what chips and software were taken to sustain.
     """
 
     job: Job
@@ -33,7 +43,23 @@ class TrainingPlan:
     tokens: float
     price: Price | None
     searches: tuple[Search, ...]
-    assumed: tuple[str, ...]
+    calibrated: Calibration
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What stands in for missing calibration."""
+        return self.calibrated.assumed
+
+    @property
+    def slice(self) -> Slice:
+        """What the best layout runs on."""
+        best = self.best
+        return next(s.space.machine for s in self.searches if any(c is best for c in s.fastest))
+
+    @property
+    def waterfall(self) -> Waterfall:
+        """From the ideal step to that of the best layout."""
+        return waterfall(self.job, self.slice, self.best.layout, self.calibrated)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -167,7 +193,7 @@ def plan_training(
         )
     known = calibrated or calibration(chip)
     searches = tuple(search(job, s, known, fixed, top, progress) for s in slices)
-    return TrainingPlan(job, machine, accelerators, tokens, price, searches, known.assumed)
+    return TrainingPlan(job, machine, accelerators, tokens, price, searches, known)
 
 
 def grown(machine: Machine, partition: Partition, accelerators: int) -> Machine:

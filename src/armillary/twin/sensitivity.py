@@ -9,8 +9,8 @@ from typing import Any
 from armillary.catalog import Catalog
 from armillary.errors import InfeasibleError, InputError
 from armillary.machine import Machine, Partition, build
-from armillary.training import Candidate, Job, Layout, calibration, search
-from armillary.twin.plan import grown, uses_of
+from armillary.training import Candidate, Gradients, Job, Layout, calibration, gradients, search
+from armillary.twin.plan import TrainingPlan, grown, uses_of
 
 DOMAINS = (8, 36, 72, 144, 576)
 """Scale-up domain sizes to try: HGX node, half a rack, NVL72, two racks, Kyber [accelerators]."""
@@ -98,6 +98,12 @@ def around(layout: Layout, fixed: Mapping[str, Sequence[Any]] | None = None) -> 
             near[name].append(getattr(layout, name))
     unique = {name: list(dict.fromkeys(values)) for name, values in near.items()}
     return {**unique, **{name: list(values) for name, values in (fixed or {}).items()}}
+
+
+def plan_gradients(plan: TrainingPlan, fixed: Mapping[str, Sequence[Any]] | None = None) -> Gradients:
+    """What 1% more of each thing buys at a plan's best layout, and with the layout re-chosen near it."""
+    layout = plan.best.layout
+    return gradients(plan.job, plan.slice, layout, plan.calibrated, around(layout, fixed))
 
 
 def _narrowed(fixed: Mapping[str, Sequence[Any]] | None) -> dict[str, Sequence[Any]]:

@@ -3,5 +3,6 @@
 from armillary.app.figures.bars import bar_chart, stacked_bar
 from armillary.app.figures.lines import line_chart, scatter
 from armillary.app.figures.rings import rings
+from armillary.app.figures.waterfall import waterfall_chart
 
-__all__ = ["bar_chart", "line_chart", "rings", "scatter", "stacked_bar"]
+__all__ = ["bar_chart", "line_chart", "rings", "scatter", "stacked_bar", "waterfall_chart"]

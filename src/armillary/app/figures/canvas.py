@@ -83,7 +83,7 @@ class Canvas:
 
     def heading(self) -> None:
         """Write the title at the top left."""
-        self.text(24, 30, self._title, "title")
+        self.text(24, 30, self._title, "title", room=self.width - 48)
 
     def text(
         self,
