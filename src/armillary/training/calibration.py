@@ -25,6 +25,8 @@ class Chip:
     gemm : by peak key (``bf16``, ``fp8``, ``fp4``) [-]. attention, attention_backward : of the BF16 peak [-].
     flash2, flash2_backward : the same with FlashAttention-2, which Hopper and Blackwell run at less [-].
     memory : of HBM bandwidth [-].
+    host : time that its usual host takes for what frameworks do there, over a recent x86 server's [-].
+    early : share of `gemm` that the software of the chip's first two years reached [-].
     """
 
     gemm: Mapping[str, float]
@@ -33,6 +35,8 @@ class Chip:
     flash2: float
     flash2_backward: float
     memory: float
+    host: float
+    early: float
     gemm_half_depth: float
     wave_sensitivity: float
     attention_half_occupancy: float
@@ -47,17 +51,27 @@ class Software:
     scale_up_share, scale_out_share : of ring bandwidth that collectives sustain [-].
     tensor_overlap, data_overlap, context_overlap, expert_overlap : share of that communication's time, or
         of the compute it hides under, that overlap really hides [-].
+    tensors : collectives a layer that an exchange of gradients or weights is cut into [-].
+    contention : time that a gradient exchange under compute still costs, over its own [-].
     dispatcher : key of `dispatch`: what moves tokens to experts.
-    dispatch : share of ring bandwidth that each dispatcher sustains [-].
-    dispatch_latency : of one dispatch or combine with each, its host and proxy work included [s].
+    dispatch : share of scale-out bandwidth that each dispatcher sustains [-].
+    dispatch_latency : of one dispatch or combine with each across domains, its host and proxy work
+        included [s].
+    dispatch_inside, dispatch_latency_inside : the same inside a scale-up domain, whatever the dispatcher.
     routing, routing_graphs : host time to route, count and synchronise in one MoE layer, per pass, eager
         and under CUDA graphs [s].
+    early : True for releases of 2024 and before, see `Chip.early`.
+    gemm_share : of the chip's GEMM rates that this framework and release reach [-].
     grouped_share : of the GEMM rate that grouped GEMMs of experts sustain [-].
+    scan_share : of the attention rate that chunked linear recurrences reach [-].
+    early_stop : True where full recomputation stops once backward has what it needs.
+    selective_gemm : share of GEMMs that selective recomputation runs again [-].
     gradient_bytes : width of the gradient that is accumulated and reduced [byte].
     attention : ``native`` for the chip's best fused kernel, ``flash2`` for FlashAttention-2.
     attention_share : of that kernel's rate that the framework's attention reaches [-].
     unfused : bytes that memory-bound work moves over those of fused kernels [-].
     fused_attention : False before FlashAttention.
+    fused_casts : True where norms and activations write quantised results themselves.
     jitter : standard deviation of a rank's step time over its mean [-].
     """
 
@@ -71,17 +85,27 @@ class Software:
     data_overlap: float
     context_overlap: float
     expert_overlap: float
+    tensors: float
+    contention: float
     dispatcher: str
     dispatch: Mapping[str, float]
     dispatch_latency: Mapping[str, float]
+    dispatch_inside: float
+    dispatch_latency_inside: float
     routing: float
     routing_graphs: float
+    early: bool
+    gemm_share: float
     grouped_share: float
+    scan_share: float
+    early_stop: bool
+    selective_gemm: float
     gradient_bytes: float
     attention: str
     attention_share: float
     unfused: float
     fused_attention: bool
+    fused_casts: bool
     jitter: float
     memory_allowance: float
     memory_fixed: float
@@ -106,7 +130,7 @@ class Calibration:
         s, chip = self.software, self.chip
         flash2 = s.attention == "flash2"
         return Kernels(
-            gemm_flops=peak * self.chip.gemm["bf16"],
+            gemm_flops=peak * self.chip.gemm["bf16"] * self.gemm_share,
             gemm_half_depth=self.chip.gemm_half_depth,
             wave_sensitivity=self.chip.wave_sensitivity,
             attention_flops=peak * s.attention_share * (chip.flash2 if flash2 else chip.attention),
@@ -118,6 +142,23 @@ class Calibration:
             unfused=s.unfused,
             gap=s.gap_graphs if s.graphs else s.gap,
             compute_units=accelerator.compute_units or 132,
+            scan_share=s.scan_share,
+        )
+
+    @property
+    def gemm_share(self) -> float:
+        """Of the chip's GEMM rates that the software reaches [-]."""
+        return self.software.gemm_share * (self.chip.early if self.software.early else 1.0)
+
+    @property
+    def hosted(self) -> Software:
+        """The software with its times on the host as they are on this chip's host."""
+        s, host = self.software, self.chip.host
+        return replace(
+            s,
+            host_launch=s.host_launch * host,
+            routing=s.routing_graphs if s.graphs else s.routing * host,
+            dispatch_latency={name: latency * host for name, latency in s.dispatch_latency.items()},
         )
 
     def with_software(self, **changes: Any) -> Calibration:
@@ -147,6 +188,12 @@ def family_of(accelerator: Accelerator) -> str:
     return str(families["other"])
 
 
+def lineage(framework: str) -> list[str]:
+    """Tables of the file that hold for a framework, the one it is like before its own."""
+    entry = _table()["software"].get(framework, {})
+    return [*(lineage(entry["like"]) if "like" in entry else []), framework]
+
+
 def calibration(accelerator: Accelerator, framework: str = "megatron") -> Calibration:
     """Calibration of a chip under a framework.
 
@@ -166,7 +213,8 @@ def calibration(accelerator: Accelerator, framework: str = "megatron") -> Calibr
     if framework not in table["software"]:
         known = ", ".join(k for k in table["software"] if k != "common")
         raise InputError(f"unknown framework {framework!r} (known: {known})")
-    software |= _values(table["software"][framework])
+    for name in lineage(framework):
+        software |= {k: v for k, v in _values(table["software"][name]).items() if k != "like"}
     chips = table["chips"]
     assumed: tuple[str, ...] = ()
     entry = chips.get(accelerator.name)

@@ -92,12 +92,15 @@ def groups(layout: Layout) -> Groups:
     )
 
 
-def _gather(size: Numeric, group: Group, links: Links) -> Numeric:
-    return all_gather(size, group.ranks(links), links.bandwidth, links.latency)
+def _gather(size: Numeric, group: Group, links: Links, parts: Numeric = 1) -> Numeric:
+    """All-gather (or reduce-scatter) of `size` bytes in so many equal collectives [s]."""
+    return parts * all_gather(size / parts, group.ranks(links), links.bandwidth, links.latency)
 
 
-def _reduce(size: Numeric, group: Group, links: Links) -> Numeric:
-    return all_reduce(size, group.ranks(links), links.bandwidth, links.latency, links.reduces)
+def _reduce(size: Numeric, group: Group, links: Links, parts: Numeric = 1) -> Numeric:
+    """All-reduce of `size` bytes in so many equal collectives [s]."""
+    ranks = group.ranks(links)
+    return parts * all_reduce(size / parts, ranks, links.bandwidth, links.latency, links.reduces)
 
 
 def tensor_parallel(tokens: Numeric, hidden: int, sublayers: float, layout: Layout, links: Links) -> Numeric:
@@ -209,6 +212,7 @@ def gradient_exchange(
     weights: Numeric,
     gradient_bytes: float,
     weight_bytes: float,
+    buckets: Numeric,
     zero: Numeric,
     shard: Group,
     replicas: Group,
@@ -220,17 +224,20 @@ def gradient_exchange(
     ----------
     weights : numeric
         On this rank, before ZeRO. [-]
+    buckets : numeric
+        Collectives that the exchange is cut into, about one a layer; each pays its latency. [-]
     zero : numeric
         See `Layout.zero`; 0 all-reduces over all ranks, others reduce-scatter over `shard`, all-reduce the
         shards over `replicas`, and gather weights over `shard` (Rajbhandari et al. 2020,
         arXiv:1910.02054; Zhao et al. 2023, arXiv:2304.11277, section 3.2.2 for hybrid sharding).
     """
     gradients = weights * gradient_bytes
-    scattered = _gather(gradients, shard, links) + _reduce(gradients / shard.size, replicas, links)
+    scattered = _gather(gradients, shard, links, buckets)
+    scattered = scattered + _reduce(gradients / shard.size, replicas, links, buckets)
     everything = Group(shard.size * replicas.size, shard.stride)
-    whole = _reduce(gradients, everything, links)
+    whole = _reduce(gradients, everything, links, buckets)
     sharded = np.asarray(zero) > 0
     return GradientExchange(
         reduce=np.where(sharded, scattered, whole),
-        gather=np.where(sharded, _gather(weights * weight_bytes, shard, links), 0.0),
+        gather=np.where(sharded, _gather(weights * weight_bytes, shard, links, buckets), 0.0),
     )

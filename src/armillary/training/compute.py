@@ -72,6 +72,7 @@ class LayerTimes(NamedTuple):
 
     forward : the forward pass. input_gradient, weight_gradient : the two halves of the backward pass.
     selective : forward kernels that selective recomputation runs again. kernels : launched forward [-].
+    closing : of `forward`, the last operator, whose result no backward pass needs.
     """
 
     forward: PassTimes
@@ -79,6 +80,7 @@ class LayerTimes(NamedTuple):
     weight_gradient: PassTimes
     selective: PassTimes
     kernels: Numeric
+    closing: Numeric = 0.0
 
     def scaled(self, factor: Numeric) -> LayerTimes:
         """Everything times `factor`."""
@@ -88,6 +90,7 @@ class LayerTimes(NamedTuple):
             self.weight_gradient.scaled(factor),
             self.selective.scaled(factor),
             self.kernels * factor,
+            self.closing * factor,
         )
 
     def plus(self, other: LayerTimes) -> LayerTimes:
@@ -98,6 +101,7 @@ class LayerTimes(NamedTuple):
             self.weight_gradient.plus(other.weight_gradient),
             self.selective.plus(other.selective),
             self.kernels + other.kernels,
+            self.closing + other.closing,
         )
 
 
@@ -112,6 +116,7 @@ def operators_time(
     recipe: Recipe,
     gradient_bytes: float,
     grouped_share: float = 1.0,
+    fused_casts: bool = True,
 ) -> LayerTimes:
     """Time of `operators` forward and backward.
 
@@ -129,13 +134,21 @@ def operators_time(
         Width of the weight gradient that is accumulated into. [byte]
     grouped_share : float
         Of the GEMM rates that grouped GEMMs sustain. [-]
+    fused_casts : bool
+        Whether norms and activations write quantised results themselves. [-]
     """
     times = NO_LAYER
     for operator in operators:
         match operator:
             case Gemm():
                 one = _gemm(
-                    operator, tokens, kernels, low_precision_flops, recipe, gradient_bytes, grouped_share
+                    operator._replace(fused_cast=operator.fused_cast and fused_casts),
+                    tokens,
+                    kernels,
+                    low_precision_flops,
+                    recipe,
+                    gradient_bytes,
+                    grouped_share,
                 )
             case AttentionCore():
                 one = _attention(operator, tokens, kernels)
@@ -143,7 +156,7 @@ def operators_time(
                 one = _scan(operator, tokens, kernels)
             case Pass():
                 one = _pass(operator, tokens, kernels)
-        times = times.plus(one)
+        times = times.plus(one)._replace(closing=one.forward.total)
     return times
 
 
@@ -214,9 +227,10 @@ def _attention(a: AttentionCore, tokens: Tokens, kernels: Kernels) -> LayerTimes
 
 def _scan(s: Scan, tokens: Tokens, kernels: Kernels) -> LayerTimes:
     local = tokens.local / tokens.tp
-    # Chunked scans run as many small products: attention's rate is the nearest measured one.
-    forward = local * s.flops / kernels.attention_flops + local * s.bytes / kernels.memory_bandwidth
-    backward = 2 * local * s.flops / kernels.attention_backward_flops + (
+    # Chunked scans run as many small products, at a share of what attention reaches.
+    share = kernels.scan_share
+    forward = local * s.flops / (share * kernels.attention_flops) + local * s.bytes / kernels.memory_bandwidth
+    backward = 2 * local * s.flops / (share * kernels.attention_backward_flops) + (
         2 * local * s.bytes / kernels.memory_bandwidth
     )
     gap = 4 * kernels.gap

@@ -30,6 +30,7 @@ class Kernels(NamedTuple):
     unfused : bytes that memory-bound kernels move over those of fused ones [-].
     gap : between dependent kernels on the device [s].
     compute_units : streaming multiprocessors [-].
+    scan_share : of the attention rates that chunked linear recurrences reach [-].
     """
 
     gemm_flops: Numeric
@@ -42,6 +43,7 @@ class Kernels(NamedTuple):
     unfused: Numeric
     gap: Numeric
     compute_units: Numeric
+    scan_share: Numeric = 1.0
 
 
 def gemm_time(

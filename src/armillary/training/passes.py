@@ -113,7 +113,10 @@ def both_passes(cost: LayerCost, layout: Layout, software: Software) -> Passes:
     c = cost.compute
     full = np.asarray(layout.recompute) == 2
     selective = np.asarray(layout.recompute) == 1
-    again = np.where(full, c.forward.total, np.where(selective, c.selective.total, 0.0))
+    # Saving every second product (torchtitan), or stopping before the last operator (PyTorch 2.1).
+    remade = c.forward.total - software.early_stop * c.closing
+    chosen = c.selective.total + software.selective_gemm * c.forward.gemm
+    again = np.where(full, remade, np.where(selective, chosen, 0.0))
     rerun = np.where(full, 1.0, 0.0)
     work = c.forward.plus(c.input_gradient).plus(c.weight_gradient)
 

@@ -202,6 +202,7 @@ class StageCost(NamedTuple):
     reduce, gather : gradients and weights over data-parallel ranks, each once [s].
     regather : weights again for backward (ZeRO-3) [s].
     tail : last bucket of the exchange, with nothing to hide under [s].
+    last_chunk : share of the exchange that is left when the last model chunk is done [-].
     every_micro_batch : True where the exchange runs with each of them [-].
     optimizer, offload : update of weights, and what it adds with state in host memory [s].
     first, last : memory of first and last stage.
@@ -211,6 +212,7 @@ class StageCost(NamedTuple):
     gather: Numeric
     regather: Numeric
     tail: Numeric
+    last_chunk: Numeric
     every_micro_batch: Numeric
     optimizer: Numeric
     offload: Numeric
@@ -276,7 +278,7 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
         pipeline_transfer=pipe.transfer,
         pipeline_bubble=pipe.bubble,
         stage_imbalance=pipe.imbalance,
-        data_parallel=times * (exposed_exchange(cost, pipe.mean, room) + cost.tail),
+        data_parallel=times * (exposed_exchange(cost, pipe.mean, room, software.contention) + cost.tail),
         optimizer=cost.optimizer,
         offload=offload,
         stragglers=0.0,
@@ -310,12 +312,14 @@ def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibrati
     Depends on `tp`, `sp`, `cp`, `cp_exchange`, `ep`, `etp`, `micro_batch`, `recompute`, `overlap_tp` and
     `overlap_ep` of the layout.
     """
-    model, software, chip = job.model, calibration.software, machine.accelerator
+    model, software, chip = job.model, calibration.hosted, machine.accelerator
     kernels = calibration.kernels(chip)
     low = chip.peak.get(job.recipe.gemm, 0.0) * calibration.chip.gemm.get(job.recipe.gemm, 0.0)
+    low = low * calibration.gemm_share
     links = comm.Links.of(machine.rings, software.scale_up_share, software.scale_out_share)
-    share = software.dispatch[software.dispatcher]
-    dispatch = comm.Links.of(machine.rings, share, share)
+    dispatch = comm.Links.of(
+        machine.rings, software.dispatch_inside, software.dispatch[software.dispatcher]
+    )
     local = layout.micro_batch * job.sequence / layout.cp
     tokens = Tokens(
         local,
@@ -329,7 +333,14 @@ def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibrati
 
     def timed(operators: Any) -> LayerTimes:
         return operators_time(
-            operators, tokens, kernels, low, job.recipe, software.gradient_bytes, software.grouped_share
+            operators,
+            tokens,
+            kernels,
+            low,
+            job.recipe,
+            software.gradient_bytes,
+            software.grouped_share,
+            software.fused_casts,
         )
 
     def layer_cost(layer: Layer) -> LayerCost:
@@ -346,12 +357,17 @@ def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibrati
         routing: Numeric = 0.0
         if isinstance(layer.feed_forward, Moe):
             f = layer.feed_forward
-            spread_out = np.where(np.asarray(layout.ep) > 1, 1.0, 0.0)
+            latency = np.where(
+                comm.groups(layout).expert.ranks(links)[0] < layout.ep,
+                software.dispatch_latency[software.dispatcher],
+                software.dispatch_latency_inside,
+            )
+            latency = np.where(np.asarray(layout.ep) > 1, latency, 0.0)
             once = comm.expert_parallel(
                 local, f.latent or model.hidden, f.top_k, 2.0, software.deduplicates, layout, dispatch
             )
-            expert = 2 * (once + spread_out * software.dispatch_latency[software.dispatcher])
-            routing = software.routing_graphs if software.graphs else software.routing
+            expert = 2 * (once + latency)
+            routing = software.routing
         regathered = tensor + np.where(np.asarray(layout.sp) > 0, tensor / 2, 0.0)
         return LayerCost(compute, tensor, regathered, context, expert, routing)
 
@@ -378,8 +394,9 @@ def stage_cost(job: Job, machine: Slice, layout: Layout, calibration: Calibratio
     software, chip = calibration.software, machine.accelerator
     links = comm.Links.of(machine.rings, software.scale_up_share, software.scale_out_share)
     tables = _tables(job.model)
-    first, last = stage_weights(job.model, tables, stages(tables, layout.pp, layout.vpp), layout)
-    reduce, gather = _exchange(first, last, layout, links, software)
+    spread = stages(tables, layout.pp, layout.vpp)
+    first, last = stage_weights(job.model, tables, spread, layout)
+    reduce, gather = _exchange(first, last, spread.layers, layout, links, software)
     zero, single = np.asarray(layout.zero), np.asarray(layout.pp) == 1
     updated = optimizer_weights(first, last, layout)
     bandwidth = calibration.kernels(chip).memory_bandwidth
@@ -394,7 +411,9 @@ def stage_cost(job: Job, machine: Slice, layout: Layout, calibration: Calibratio
         reduce=reduce,
         gather=gather,
         regather=np.where((zero >= 3) & single, gather, 0.0),
-        tail=(reduce + gather) / GRADIENT_BUCKETS * (np.asarray(layout.overlap_dp) > 0),
+        tail=(reduce + gather) / GRADIENT_BUCKETS / layout.vpp * (np.asarray(layout.overlap_dp) > 0),
+        # Interleaving finishes one model chunk after the other, and reduces each under the next.
+        last_chunk=np.where(np.asarray(layout.overlap_dp) > 0, 1.0 / np.asarray(layout.vpp), 1.0),
         # With a pipeline, gradients are accumulated over micro-batches before they are reduced, and
         # weights stay gathered (Llama 3, arXiv:2407.21783, section 3.3.2; torchtitan's FSDP default).
         every_micro_batch=(zero >= 2) & single,
@@ -406,7 +425,7 @@ def stage_cost(job: Job, machine: Slice, layout: Layout, calibration: Calibratio
 
 
 def _exchange(
-    first: Weights, last: Weights, layout: Layout, links: comm.Links, software: Software
+    first: Weights, last: Weights, layers: Numeric, layout: Layout, links: comm.Links, software: Software
 ) -> tuple[Numeric, Numeric]:
     """Time to reduce gradients and to gather weights of the fuller stage, each once [s]."""
     g = comm.groups(layout)
@@ -416,7 +435,14 @@ def _exchange(
 
     def exchanged(weights: Numeric, over: comm.Group, replicas: comm.Group) -> comm.GradientExchange:
         return comm.gradient_exchange(
-            weights, software.gradient_bytes, WEIGHT_BYTES, layout.zero, over, replicas, links
+            weights,
+            software.gradient_bytes,
+            WEIGHT_BYTES,
+            software.tensors * layers,
+            layout.zero,
+            over,
+            replicas,
+            links,
         )
 
     dense = exchanged(np.maximum(first.dense, last.dense), g.shard, g.replicas)
@@ -424,10 +450,24 @@ def _exchange(
     return dense.reduce + experts.reduce, dense.gather + experts.gather
 
 
-def exposed_exchange(cost: StageCost, mean: Durations, room: Numeric) -> Numeric:
-    """Time of one exchange that the passes of a mean stage do not hide, `room` the share that can [s]."""
-    reduce = np.maximum(cost.reduce + cost.regather - room * mean.backward, 0.0)
-    return reduce + np.maximum(cost.gather - room * mean.forward, 0.0)
+def exposed_exchange(cost: StageCost, mean: Durations, room: Numeric, contention: float) -> Numeric:
+    """Time that one exchange adds to the passes of a mean stage [s].
+
+    Parameters
+    ----------
+    cost : StageCost
+    mean : Durations
+    room : numeric
+        Share of the passes that communication can hide under. [-]
+    contention : float
+        What hidden communication still costs, over its own time: it takes compute units and memory
+        bandwidth from the kernels that it runs beside. [-]
+    """
+    backward, forward = room * mean.backward, room * mean.forward
+    reduce = cost.reduce + cost.regather
+    hidden = np.minimum(reduce, backward) + np.minimum(cost.gather, forward)
+    beyond = np.maximum(reduce - backward, 0.0) + np.maximum(cost.gather - forward, 0.0)
+    return (beyond + contention * hidden) * cost.last_chunk
 
 
 def straggling(accelerators: Numeric, software: Software) -> Numeric:

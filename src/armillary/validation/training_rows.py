@@ -132,11 +132,19 @@ def _framework(r: _Reader) -> str:
     if source.startswith(("Megatron-LM SC21", "Reducing Activation")) or r.text("release").startswith("2021"):
         return "megatron-2021"
     if "llm-foundry" in source:
-        return "fsdp"
+        # Mixed precision PURE is what the oldest tables ran with (MosaicML Composer's documentation).
+        return "fsdp-2023" if "MP mode PURE" in r.text("notes") else "fsdp"
+    if source.startswith("Llama 3"):  # Meta's own stack, with kernels of its time
+        return "megatron-2024"
     if source.startswith(("torchtitan", "IBM fms", "NeMo AutoModel")) or "FSDP" in r.text("fsdp_zero"):
-        return "torch"
+        notes = r.text("notes").casefold()  # asynchronous tensor parallelism comes with torch.compile
+        compiled = "compile" in notes or "async" in notes or source.startswith("IBM fms")
+        return "torch-compile" if compiled else "torch"
     if source.startswith("InternEvo"):
         return "internevo"
+    release = r.text("release")
+    if release.startswith(("NeMo 24", "v4.")) or re.match(r"2[234]\.|202[234]", release):
+        return "megatron-2024"
     return "megatron"
 
 
@@ -236,7 +244,7 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
     if tp > 1 and not sp:
         r.assumed.append("sp=1")
     micro_batch = float(r.whole("micro_batch", 1))
-    if framework == "torch" and pp > 1 and micro_batch > 1:
+    if framework.startswith("torch") and pp > 1 and micro_batch > 1:
         r.assumed.append("micro_batch=1 (torchtitan splits the local batch over the pipeline)")
         micro_batch = 1.0
     if has_experts and not r.text("ep") and "DeepEP" in r.text("notes"):
@@ -256,10 +264,17 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
         shard=shard,
         recompute=_recompute(r, framework),
         sp=int(r.number("sp") > 0) if sp else 1,
-        overlap_tp=0 if framework == "megatron-2021" else 1,
+        overlap_tp=_tensor_overlap(r, framework),
         overlap_dp=0 if framework == "megatron-2021" else 1,
         overlap_ep=int(overlap),
     )
+
+
+def _tensor_overlap(r: _Reader, framework: str) -> int:
+    """Tensor-parallel communication under compute: torchtitan says where (AsyncTP), Megatron has it by now."""
+    if framework.startswith("torch"):
+        return int("async" in r.text("notes").casefold())
+    return int(framework != "megatron-2021")
 
 
 def _expert_overlap(r: _Reader, ep: int) -> bool:
@@ -301,7 +316,7 @@ def _sharding(r: _Reader, ranks: int, dp: int, framework: str) -> tuple[int, int
 def _recompute(r: _Reader, framework: str) -> int:
     text = r.text("recompute").casefold()
     if not text:
-        default = 1 if framework == "torch" else 0
+        default = 1 if framework.startswith("torch") else 0
         r.assumed.append(f"recompute={'selective' if default else 'none'}")
         return default
     if text.startswith("none") or "offload" in text:
