@@ -17,11 +17,13 @@ from armillary.training.schedules import micro_batches_held, weight_copies
 Numeric = Any
 
 WEIGHT_BYTES = 2.0
-TRANSIENT_SHARE = 0.35
-"""Of a layer's saved tensors that gradients of its widest block take at a time. Assumption: the input
-and output gradient of an activation function, a third of a dense layer's tensors. [-]"""
+TRANSIENT_SHARE = 0.5
+"""Of a layer's saved tensors that gradients of its widest block take at a time. Assumption: the gradients
+of gate, up and the residual, two thirds of a feed-forward's tensors, less the one that they replace. [-]"""
+FUSED_LOGIT_BYTES = 2.0
+"""Of a logit where a fused loss writes the gradient over the BF16 logits (Transformer Engine). [byte]"""
 LOGIT_BYTES = 6.0
-"""Of a logit while the loss is computed by a fused cross-entropy: BF16, and FP32 in place. [byte]"""
+"""Of a logit where PyTorch computes the loss, as trainers with ZeRO-3 do: BF16, and FP32 in place. [byte]"""
 
 
 class Memory(NamedTuple):
@@ -29,7 +31,8 @@ class Memory(NamedTuple):
 
     weights : stored, quantised copies included. gathered : layers that ZeRO-3 has unsharded at a time.
     activations : kept for backward, over all micro-batches in flight. working : what one layer being
-    computed or remade needs. logits : of the vocabulary projection and its loss.
+    computed or remade needs, and a BF16 gradient of one weight of each shape. logits : of the vocabulary
+    projection, its loss and its gradient; 0 where a layer needs more at another time.
     runtime : context, communication buffers, workspaces. fragmentation : allowance of the allocator.
     """
 
@@ -76,6 +79,7 @@ def saved_bytes(saved: Saved, tokens: Numeric, layout: Layout, gemm_bytes: float
         + (gemm_bytes * saved.tensor_gemm + 2.0 * saved.tensor_other) / tp * tokens
         + gemm_bytes * saved.expert_gemm * routed
         + 2.0 * saved.expert_other / layout.etp * routed
+        + np.where(np.asarray(layout.cp) > 1, 2.0 * saved.context_copies / tp * tokens, 0.0)
     )
     cheap = gemm_bytes * (
         saved.sequence_gemm / split * tokens
@@ -131,14 +135,17 @@ def stage_memory(
     gathered = np.where(zero >= 3, (WEIGHT_BYTES + weight_copy) * unsharded, 0.0)
     per_batch: Numeric = 0.0
     working: Numeric = 0.0
+    stand_ins: Numeric = 0.0
     everything = layout._replace(recompute=0)
     for elements, count in zip(saved, layers, strict=True):
         per_batch = per_batch + count * saved_bytes(elements, tokens, layout, gemm_bytes)
         working = np.maximum(working, saved_bytes(elements, tokens, everything, gemm_bytes))
+        stand_ins = np.maximum(stand_ins, np.where(np.asarray(count) > 0, _stand_in(elements, layout), 0.0))
     activations = per_batch * held * (1.0 - layout.offload_activations)
     # Outside full recomputation the largest transient is the gradient of one block's wide activation.
     working = np.where(np.asarray(layout.recompute) == 2, working, TRANSIENT_SHARE * working)
-    logits = tokens * head_vocab * LOGIT_BYTES
+    head = head_bytes(head_vocab, saved[0].residual, tokens, layout)
+    working, logits = np.where(head > working, 0.0, working) + stand_ins, np.where(head > working, head, 0.0)
     return Memory(
         weights=stored,
         gathered=gathered,
@@ -150,6 +157,38 @@ def stage_memory(
         runtime=runtime,
         fragmentation=allowance * (activations + working + logits),
     )
+
+
+def _stand_in(saved: Saved, layout: Layout) -> Numeric:
+    """One BF16 gradient of each shape of weight: what autograd is handed while sums go to FP32 [byte]."""
+    return WEIGHT_BYTES * (saved.tensor_weights / layout.tp + saved.expert_weights / layout.etp)
+
+
+def head_bytes(vocab: Numeric, hidden: Numeric, tokens: Numeric, layout: Layout) -> Numeric:
+    """Peak of the output projection and its loss, forward or backward; 0 where `vocab` is.
+
+    Parameters
+    ----------
+    vocab : numeric
+        Rows on this rank. [-]
+    hidden : numeric
+        Width of the residual stream. [-]
+    tokens : numeric
+        Of a micro-batch on this rank. [token]
+
+    Notes
+    -----
+    Backward holds the gradient of the logits, a BF16 gradient of the weight, and under sequence parallelism
+    the gathered input and its gradient. PyTorch's own loss holds more than that where tokens are many.
+    """
+    gathered = np.where(np.asarray(layout.sequence_split) > 1, 2.0, 0.0)
+    backward = (
+        FUSED_LOGIT_BYTES * tokens * vocab
+        + WEIGHT_BYTES * hidden * vocab
+        + WEIGHT_BYTES * gathered * hidden * tokens
+    )
+    own = np.where(np.asarray(layout.zero) >= 3, LOGIT_BYTES * tokens * vocab, 0.0)
+    return np.where(np.asarray(vocab) > 0, np.maximum(backward, own), 0.0)
 
 
 def held_on_last_stage(layout: Layout, micro_batches: Numeric) -> Numeric:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 from armillary.catalog import Catalog
-from armillary.errors import ArmillaryError, InputError
+from armillary.errors import ArmillaryError
 from armillary.model import Transformer, model_flops_convention
 from armillary.training import Calibration, Estimate, calibration, estimate
 from armillary.validation.score import Row
-from armillary.validation.training_rows import COLUMNS, Setup, read
+from armillary.validation.training_rows import Setup, read
 
 METRICS = (
     "tokens_per_s_per_gpu",
@@ -24,29 +22,6 @@ METRICS = (
 """Columns that can be predicted, in their own units (percent for `mfu_as_reported`)."""
 
 SCALES = ((8, "up to 8"), (64, "9 to 64"), (512, "65 to 512"), (2048, "513 to 2048"))
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Read a CSV table of measured runs.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, is not UTF-8 or lacks a needed column; the message names it.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file)
-            rows = [dict(row) for row in table]
-            columns = table.fieldnames or []
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a UTF-8 CSV file: {error}") from None
-    missing = [c for c in COLUMNS if c not in columns]
-    if missing:
-        raise InputError(f"{path}:1: missing columns {', '.join(missing)}; needed are {', '.join(COLUMNS)}")
-    return rows
 
 
 def is_scored(row: Mapping[str, str]) -> bool:
@@ -96,16 +71,21 @@ def default_calibration(setup: Setup) -> Calibration:
     return found.with_software(graphs=setup.graphs, dispatcher=setup.dispatcher)
 
 
-def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], Calibration]) -> list[Row]:
-    published = {m: value for m in METRICS if (value := _measured(row, m)) is not None}
-    target = _target(row, published)
-    scored = is_scored(row)
-    labels = {
+def labels(row: Mapping[str, str]) -> dict[str, str]:
+    """What groups the row: chip, scale, source, and runs of one model on as many of one chip."""
+    return {
         "chip": row.get("gpu", ""),
         "scale": _scale(row.get("num_gpus", "")),
         "source": row.get("source", ""),
         "group": "|".join(row.get(c, "") for c in ("model", "gpu", "num_gpus")),
     }
+
+
+def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], Calibration]) -> list[Row]:
+    published = {m: value for m in METRICS if (value := _measured(row, m)) is not None}
+    target = _target(row, published)
+    scored = is_scored(row)
+    known_as = labels(row)
     try:
         setup = read(row, catalog)
         known = calibrate(setup)
@@ -124,7 +104,7 @@ def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], 
                 str(error),
                 scored and m == target,
                 kind=kind,
-                **labels,
+                **known_as,
             )
             for m in (list(published) or [target])
         ]
@@ -152,7 +132,7 @@ def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], 
                 reason,
                 scored and metric == target,
                 kind=kind,
-                **labels,
+                **known_as,
             )
         )
     return out
