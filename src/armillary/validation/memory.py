@@ -24,6 +24,7 @@ GIB = 2.0**30
 SLICE_COLUMNS = ("case", "model", "layers", "microbatches", "seq", "n_gpus", "gpu", "source")
 """Columns of a table of slices without which no row can be evaluated; degrees stand in `case`."""
 
+DEGREES = ("tp", "cp", "pp", "ep")
 RUN_METRIC = "mem_gib_per_gpu"
 PEAK = "measured_peak_alloc_gib"
 SLICE_METRICS = (PEAK, "measured_peak_reserved_gib", "measured_ms")
@@ -99,7 +100,7 @@ def read_slice(row: Mapping[str, str], catalog: Catalog) -> tuple[Job, Slice, La
     model = _model(cells, catalog)
     accelerators = cells.whole("n_gpus")
     degrees = {k: int(v) for k, v in re.findall(r"(?:^|_)(tp|cp|pp|ep)(\d+)", cells.text("case"))}
-    tp, cp, pp, ep = (degrees.get(name, 1) for name in ("tp", "cp", "pp", "ep"))
+    tp, cp, pp, ep = (degrees.get(name, 1) for name in DEGREES)
     if min(tp, cp, pp, ep) < 1 or accelerators % (tp * cp * pp):
         raise InputError(
             f"layout does not multiply out: tp {tp} x cp {cp} x pp {pp} on {accelerators} accelerators"
@@ -125,18 +126,22 @@ def _box(chip: Accelerator, accelerators: int, catalog: Catalog) -> Slice:
 
 def _slice_rows(row: Mapping[str, str], catalog: Catalog) -> list[Row]:
     measured = {m: float(row[m]) for m in SLICE_METRICS if _is_number(row.get(m))}
-    known = {**row, "num_gpus": row.get("n_gpus", "")}
+    known = {**row, "num_gpus": row.get("n_gpus", ""), "seq_len": row.get("seq", "")}
+    predicted: dict[str, float] = {}
+    reason, assumed, about = "", tuple[str, ...](), tuple[tuple[str, str], ...]()
     try:
         job, machine, layout, assumed = read_slice(row, catalog)
-        answer = estimate(job, machine, layout, calibration(machine.accelerator))
-        predicted, reason = _predicted(answer), ""
+        predicted = _predicted(estimate(job, machine, layout, calibration(machine.accelerator)))
+        split = " ".join(f"{k} {v}" for k, v in layout._asdict().items() if k in DEGREES and v > 1)
+        about = (("model", row["model"]), ("layout", split), ("sequence", f"{job.sequence:,}"))
     except ArmillaryError as error:
-        predicted, reason, assumed = {}, str(error), ()
+        reason = str(error)
     kind = "MoE" if re.search(r"_ep\d|deepseek", row["case"]) else "dense"
-    return [
-        _row(row["case"], m, measured.get(m), predicted.get(m), assumed, reason, m == PEAK, known, kind)
-        for m in (list(measured) or [PEAK])
-    ]
+    rows = []
+    for m in list(measured) or [PEAK]:
+        values = measured.get(m), predicted.get(m)
+        rows.append(_row(row["case"], m, *values, assumed, reason, m == PEAK, known, kind, about))
+    return rows
 
 
 def _run_row(row: Mapping[str, str], catalog: Catalog) -> Row:
@@ -177,6 +182,7 @@ def _row(
     scored: bool,
     row: Mapping[str, str],
     kind: str,
+    factors: tuple[tuple[str, str], ...] = (),
 ) -> Row:
     known = predicted is not None and measured is not None
     return Row(
@@ -190,6 +196,7 @@ def _row(
         reason or ("" if known else f"column {metric} is empty or no number"),
         scored,
         kind=kind,
+        factors=factors,
         **labels(row),
     )
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from armillary.catalog import Catalog
 from armillary.errors import ArmillaryError
 from armillary.model import Transformer, model_flops_convention
 from armillary.training import Calibration, Estimate, calibration, estimate
+from armillary.training.layout import RECOMPUTE
 from armillary.validation.score import Row
+from armillary.validation.tables import Cells
 from armillary.validation.training_rows import Setup, read
 
 METRICS = (
@@ -71,9 +74,12 @@ def default_calibration(setup: Setup) -> Calibration:
     return found.with_software(graphs=setup.graphs, dispatcher=setup.dispatcher)
 
 
-def labels(row: Mapping[str, str]) -> dict[str, str]:
-    """What groups the row: chip, scale, source, and runs of one model on as many of one chip."""
+def labels(row: Mapping[str, str]) -> dict[str, Any]:
+    """What groups the row: chip, scale, source, runs of one model on as many of one chip, and job."""
+    cells = Cells(row)
     return {
+        "accelerators": _measured(row, "num_gpus") or 0.0,
+        "job": "|".join(cells.text(c) for c in ("source", "model", "gpu", "precision", "seq_len")),
         "chip": row.get("gpu", ""),
         "scale": _scale(row.get("num_gpus", "")),
         "source": row.get("source", ""),
@@ -110,6 +116,7 @@ def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], 
         ]
     kind = "MoE" if any(getattr(k.feed_forward, "experts", 0) for k in setup.job.model.kinds()) else "dense"
     assumed = (*setup.assumed, *known.assumed)
+    about = factors(row, setup)
     out = []
     for metric, measured in published.items():
         predicted = ratio = None
@@ -132,10 +139,29 @@ def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], 
                 reason,
                 scored and metric == target,
                 kind=kind,
+                factors=about,
+                step=float(answer.time.total),
                 **known_as,
             )
         )
     return out
+
+
+def factors(row: Mapping[str, str], setup: Setup) -> tuple[tuple[str, str], ...]:
+    """What a row's error may hang on, as it was evaluated, by name."""
+    layout = setup.layout
+    return (
+        ("chip", row.get("gpu", "")),
+        ("source", row.get("source", "")),
+        ("precision", setup.job.recipe.name),
+        ("framework", setup.framework),
+        ("scale", _scale(row.get("num_gpus", ""))),
+        ("model", row.get("model", "")),
+        ("dispatcher", setup.dispatcher if layout.ep > 1 else "none"),
+        ("micro-batch", f"{layout.micro_batch:g}"),
+        ("recompute", RECOMPUTE[layout.recompute]),
+        ("CUDA graphs", "yes" if setup.graphs else "no"),
+    )
 
 
 def _measured(row: Mapping[str, str], metric: str) -> float | None:
