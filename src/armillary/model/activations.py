@@ -46,8 +46,8 @@ class Saved(NamedTuple):
     """Outputs of the experts' activation functions."""
     expert_other: float
     """Inputs of the experts' activation functions."""
-    context_copies: float
-    """q, k, v in the order of the context-parallel exchange, kept besides the originals."""
+    exchanged: float
+    """Output of the attention before an all-to-all of heads, which is kept besides the one after it."""
     tensor_weights: float
     """Elements of one weight matrix of each shape, split over tensor-parallel ranks; not per token."""
     expert_weights: float
@@ -56,7 +56,7 @@ class Saved(NamedTuple):
     @property
     def total(self) -> float:
         """All elements per token that a layer keeps on one accelerator [-]."""
-        return sum(self[: self._fields.index("context_copies")])
+        return sum(self[: self._fields.index("exchanged")])
 
 
 @lru_cache(maxsize=512)
@@ -71,14 +71,14 @@ def saved_activations(layer: Layer, hidden: int) -> Saved:
     """
     sequence_gemm = sequence_other = tensor_gemm = tensor_cheap = tensor_other = 0.0
     expert_gemm = expert_cheap = expert_other = 0.0
-    context_copies = tensor_weights = expert_weights = 0.0
+    exchanged = tensor_weights = expert_weights = 0.0
     sublayers = 0
     match layer.mixer:
         case Attention() as a:
             q, kv = a.heads * a.head_dim, a.kv_heads * a.head_dim
             tensor_other += q + 2 * kv + 2 * a.heads  # log-sum-exp is FP32: two BF16 elements
             tensor_gemm += q
-            context_copies = q + 2 * kv
+            exchanged = q
             tensor_weights += hidden * (2 * q + 2 * kv)
             if a.qk_norm:
                 tensor_other += q + kv
@@ -91,7 +91,7 @@ def saved_activations(layer: Layer, hidden: int) -> Saved:
             sequence_gemm += a.q_rank + a.kv_rank
             tensor_other += a.heads * (2 * qk + a.v_dim) + 2 * a.heads
             tensor_gemm += a.heads * a.v_dim
-            context_copies = a.heads * (2 * qk + a.v_dim)
+            exchanged = a.heads * a.v_dim
             tensor_weights += (
                 hidden * (a.q_rank + a.kv_rank + a.rope_dim + a.heads * a.v_dim)
                 + (a.q_rank or hidden) * a.heads * qk
@@ -142,7 +142,7 @@ def saved_activations(layer: Layer, hidden: int) -> Saved:
         expert_gemm=expert_gemm,
         expert_gemm_cheap=expert_cheap,
         expert_other=expert_other,
-        context_copies=context_copies,
+        exchanged=exchanged,
         tensor_weights=tensor_weights,
         expert_weights=expert_weights,
     )

@@ -73,13 +73,14 @@ def saved_bytes(saved: Saved, tokens: Numeric, layout: Layout, gemm_bytes: float
     """
     split, tp = layout.sequence_split, layout.tp
     routed = tokens / tp * layout.etp
+    over_heads = (np.asarray(layout.cp) > 1) & (np.asarray(layout.cp_exchange) == 2)
     whole = 2.0 * saved.residual * tokens / split
     kept = (
         2.0 * saved.sequence_other / split * tokens
         + (gemm_bytes * saved.tensor_gemm + 2.0 * saved.tensor_other) / tp * tokens
         + gemm_bytes * saved.expert_gemm * routed
         + 2.0 * saved.expert_other / layout.etp * routed
-        + np.where(np.asarray(layout.cp) > 1, 2.0 * saved.context_copies / tp * tokens, 0.0)
+        + np.where(over_heads, 2.0 * saved.exchanged / tp * tokens, 0.0)
     )
     cheap = gemm_bytes * (
         saved.sequence_gemm / split * tokens
@@ -178,15 +179,13 @@ def head_bytes(vocab: Numeric, hidden: Numeric, tokens: Numeric, layout: Layout)
 
     Notes
     -----
-    Backward holds the gradient of the logits, a BF16 gradient of the weight, and under sequence parallelism
-    the gathered input and its gradient. PyTorch's own loss holds more than that where tokens are many.
+    Backward holds the gradient of the logits, a BF16 gradient of the weight, input and output of the final
+    norm, the gradient of the latter, and under sequence parallelism the gathered input. PyTorch's own loss
+    holds more than that where tokens are many.
     """
-    gathered = np.where(np.asarray(layout.sequence_split) > 1, 2.0, 0.0)
-    backward = (
-        FUSED_LOGIT_BYTES * tokens * vocab
-        + WEIGHT_BYTES * hidden * vocab
-        + WEIGHT_BYTES * gathered * hidden * tokens
-    )
+    split = np.asarray(layout.sequence_split)
+    backward = vocab * (FUSED_LOGIT_BYTES * tokens + WEIGHT_BYTES * hidden)
+    backward = backward + WEIGHT_BYTES * hidden * tokens * (1.0 + 2.0 / split + np.where(split > 1, 1.0, 0.0))
     own = np.where(np.asarray(layout.zero) >= 3, LOGIT_BYTES * tokens * vocab, 0.0)
     return np.where(np.asarray(vocab) > 0, np.maximum(backward, own), 0.0)
 

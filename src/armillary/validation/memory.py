@@ -15,6 +15,7 @@ from armillary.errors import ArmillaryError, InputError
 from armillary.machine import Slice, build
 from armillary.model import Transformer, customise
 from armillary.training import Estimate, Job, Layout, Memory, calibration, estimate, recipe
+from armillary.training.layout import CONTEXT_EXCHANGES
 from armillary.validation.score import Row
 from armillary.validation.tables import COLUMNS, SLICES, Cells, read_table
 from armillary.validation.training import default_calibration, labels
@@ -106,10 +107,14 @@ def read_slice(row: Mapping[str, str], catalog: Catalog) -> tuple[Job, Slice, La
             f"layout does not multiply out: tp {tp} x cp {cp} x pp {pp} on {accelerators} accelerators"
         )
     dp = accelerators // (tp * cp * pp)
-    layout = Layout(tp=tp, cp=cp, pp=pp, dp=dp, ep=ep, micro_batch=1, zero=1, shard=dp * cp)
+    exchange = CONTEXT_EXCHANGES.index("ulysses")
+    layout = Layout(
+        tp=tp, cp=cp, pp=pp, dp=dp, ep=ep, micro_batch=1, zero=1, shard=dp * cp, cp_exchange=exchange
+    )
     job = Job(model, cells.whole("seq"), cells.whole("microbatches") * dp, recipe("bf16"))
-    assumed = ("micro_batch=1", f"zero=1 over {dp * cp} ranks", "recompute=none", "precision=bf16")
-    return job, _box(chip, accelerators, catalog), layout, assumed
+    assumed = ["micro_batch=1", f"zero=1 over {dp * cp} ranks", "recompute=none", "precision=bf16"]
+    assumed += ["cp_exchange=ulysses (the source's scripts)"] if cp > 1 else []
+    return job, _box(chip, accelerators, catalog), layout, tuple(assumed)
 
 
 def _model(cells: Cells, catalog: Catalog) -> Transformer:

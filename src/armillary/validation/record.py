@@ -30,6 +30,7 @@ MARGINS = {
     "n": Margin(0, 0, 1),
     "median": Margin(ROUNDING, 0.002, -1),
     "p90": Margin(ROUNDING, 0.01, -1),
+    "worst": Margin(ROUNDING, 0.005, -1),
     "bias": Margin(ROUNDING, 0.005, -1),
     "tau": Margin(ROUNDING, 0.02, 1),
     "slope": Margin(ROUNDING, 0.01, -1),
@@ -56,9 +57,11 @@ def training_figures(scored: Iterable[Row]) -> dict[str, float]:
 
 
 def memory_figures(scored: Iterable[Row]) -> dict[str, float]:
-    """Figures of the memory model."""
-    found = _of(list(scored), "")
-    return {name: found[name] for name in ("n", "median", "p90", "bias")}
+    """Figures of the memory model; `worst` is the largest error."""
+    rows = [r for r in scored if r.ratio]
+    found = _of(rows, "")
+    found["worst"] = max((abs((r.ratio or 1.0) - 1) for r in rows), default=float("nan"))
+    return {name: found[name] for name in ("n", "median", "p90", "worst", "bias")}
 
 
 def _of(rows: list[Row], prefix: str) -> dict[str, float]:
