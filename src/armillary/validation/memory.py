@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from armillary.catalog import Catalog
 from armillary.catalog.records import Accelerator
 from armillary.errors import ArmillaryError, InputError
 from armillary.machine import Slice, build
-from armillary.model import Transformer, customise
+from armillary.model import Transformer, customise, transformer
 from armillary.training import Estimate, Job, Layout, Memory, calibration, estimate, recipe
 from armillary.training.layout import CONTEXT_EXCHANGES
 from armillary.validation.score import Row
@@ -29,13 +28,6 @@ DEGREES = ("tp", "cp", "pp", "ep")
 RUN_METRIC = "mem_gib_per_gpu"
 PEAK = "measured_peak_alloc_gib"
 SLICE_METRICS = (PEAK, "measured_peak_reserved_gib", "measured_ms")
-
-MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "llama3-70b": ("llama-3-70b", {}),
-    "llama3-8b": ("llama-3-8b", {}),
-    "deepseekv2": ("deepseek-v2", {"first_dense_layers": 1}),
-}
-"""Names of the source: catalog entry, and what is kept of it besides the row's number of layers."""
 
 
 def read_memory_table(path: Path = SLICES) -> list[dict[str, str]]:
@@ -114,12 +106,20 @@ def read_slice(row: Mapping[str, str], catalog: Catalog) -> tuple[Job, Slice, La
     job = Job(model, cells.whole("seq"), cells.whole("microbatches") * dp, recipe("bf16"))
     assumed = ["micro_batch=1", f"zero=1 over {dp * cp} ranks", "recompute=none", "precision=bf16"]
     assumed += ["cp_exchange=ulysses (the source's scripts)"] if cp > 1 else []
-    return job, _box(chip, accelerators, catalog), layout, tuple(assumed)
+    return job, _box(chip, accelerators, catalog), layout, (*cells.assumed, *assumed)
 
 
 def _model(cells: Cells, catalog: Catalog) -> Transformer:
-    name, changes = MODELS.get(cells.text("model"), (cells.text("model"), {}))
-    return customise(catalog.model(name), layers=cells.whole("layers"), **changes)
+    """The first layers of a model: at most one dense layer before the experts, no multi-token prediction."""
+    record = catalog.model(cells.text("model"))
+    layers, whole = cells.whole("layers"), transformer(record)
+    if layers >= whole.num_layers:
+        return whole
+    before = int(str(record.architecture.get("first_dense_layers", 0)))
+    dense = min(before, 1)
+    if whole.mtp_layers or dense != before:
+        cells.assumed.append(f"{dense} dense layer, mtp_layers=0 (slice)")
+    return customise(record, layers=layers, first_dense_layers=dense, mtp_layers=0)
 
 
 def _box(chip: Accelerator, accelerators: int, catalog: Catalog) -> Slice:

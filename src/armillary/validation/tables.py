@@ -29,7 +29,7 @@ def read_table(path: Path = RUNS, columns: Collection[str] = COLUMNS) -> list[di
     try:
         with path.open(newline="", encoding="utf-8") as file:
             table = csv.DictReader(file)
-            rows = [dict(row) for row in table]
+            rows = [{k: v or "" for k, v in row.items() if k} for row in table]
             found = table.fieldnames or []
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
