@@ -31,8 +31,8 @@ class Memory(NamedTuple):
 
     weights : stored, quantised copies included. gathered : layers that ZeRO-3 has unsharded at a time.
     activations : kept for backward, over all micro-batches in flight. working : what one layer being
-    computed or remade needs, and a BF16 gradient of one weight of each shape. logits : of the vocabulary
-    projection, its loss and its gradient; 0 where a layer needs more at another time.
+    computed or remade needs, and a BF16 gradient of one weight of each shape. logits : what the
+    vocabulary projection and its loss need beyond the layer, whose turn is another.
     runtime : context, communication buffers, workspaces. fragmentation : allowance of the allocator.
     """
 
@@ -146,7 +146,8 @@ def stage_memory(
     # Outside full recomputation the largest transient is the gradient of one block's wide activation.
     working = np.where(np.asarray(layout.recompute) == 2, working, TRANSIENT_SHARE * working)
     head = head_bytes(head_vocab, saved[0].residual, tokens, layout)
-    working, logits = np.where(head > working, 0.0, working) + stand_ins, np.where(head > working, head, 0.0)
+    logits = np.maximum(head - working, 0.0)
+    working = working + stand_ins
     return Memory(
         weights=stored,
         gathered=gathered,
