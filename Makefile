@@ -53,8 +53,8 @@ types: dev ## check types
 docs-check: dev ## run every code block of the docs
 	@$(BIN)/python -m pytest tests/project/test_docs.py
 
-figures: setup ## draw the pictures of the docs anew; DATA=FILE.csv adds that of the accuracy
-	@$(BIN)/python tools/draw_docs.py $(if $(DATA),--data $(DATA)) >/dev/null
+figures: setup ## draw the pictures of the docs anew, and write the pages of measured accuracy
+	@$(BIN)/python tools/draw_docs.py >/dev/null
 
 bench: setup ## print work per second and peak memory of what has to be fast
 	@for file in startup machine search validation; do $(BIN)/python benchmarks/$$file.py || exit 1; done

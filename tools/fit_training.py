@@ -113,7 +113,9 @@ def parameters(table: dict[str, Any]) -> list[Parameter]:
 
     def walk(node: dict[str, Any], place: tuple[str, ...]) -> None:
         for key, value in node.items():
-            if key in ("provenance", "like") or (key in ("attention_share", "gemm_share", "host", "early") and value == 1.0):
+            if key in ("provenance", "like") or (
+                key in ("attention_share", "gemm_share", "host", "early") and value == 1.0
+            ):
                 continue
             if place[-1:] == ("dispatch_latency",):
                 found.append(Parameter((*place, key), 1e-5, 1e-2, 0.5, value))

@@ -12,6 +12,7 @@ from armillary.app.cli import COMMANDS, cli, main
 from armillary.app.waterfall_view import floating
 
 RUNS = Path(__file__).parent.parent / "validation" / "runs.csv"
+SLICES = RUNS.with_name("slices.csv")
 TRAIN = [
     "train",
     "--model",
@@ -312,6 +313,35 @@ def test_validate_prints_a_table_and_json_of_the_stated_shape(tmp_path, capsys):
     assert "by source" in out
     assert "scored rows evaluated" in err
     assert "| all scored rows |" in page.read_text()
+    assert "Scaling slope" in out
+    for name in ("scatter", "factors", "explained"):
+        assert f"](images/accuracy-{name}.svg)" in page.read_text()
+        assert (tmp_path / "images" / f"accuracy-{name}.svg").read_text().startswith("<svg")
+
+
+def test_validate_memory_has_the_same_shape_and_figures(tmp_path, capsys):
+    figures, page = tmp_path / "figures", tmp_path / "memory.md"
+    options = ("--data", str(SLICES), "--figures", str(figures), "--markdown", str(page))
+    code, out, _ = call("validate", "memory", *options, "--json", capsys=capsys)
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["summary"]["n"] == 4
+    assert set(answer["metrics"]["measured_ms"]) == set(answer["summary"])
+    assert {r["metric"] for r in answer["rows"]} >= {"measured_ms", "measured_peak_alloc_gib"}
+    assert sorted(p.name for p in figures.iterdir()) == ["factors.svg", "scatter.svg"]
+    assert "| llama3_70b_l12_tp4_pp1_dp2_mbc4_cef |" in page.read_text()
+    code, out, _ = call("validate", "memory", "--data", str(SLICES), capsys=capsys)
+    assert code == 0
+    assert "peak allocated" in out
+
+
+def test_validate_takes_the_shipped_measurements_and_records_only_them(capsys):
+    code, out, _ = call("validate", "memory", "--no-rows", capsys=capsys)
+    assert code == 0
+    assert "whole runs" in out
+    code, _, err = call("validate", "memory", "--data", str(SLICES), "--record", capsys=capsys)
+    assert code == 2
+    assert "leave out --data" in err
 
 
 def test_unknown_commands_and_versions(capsys):

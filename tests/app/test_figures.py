@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armillary.app.figures import bar_chart, line_chart, rings, scatter, stacked_bar, waterfall_chart
+from armillary.app.figures import (
+    bar_chart,
+    line_chart,
+    range_chart,
+    rings,
+    scatter,
+    stacked_bar,
+    waterfall_chart,
+)
 from armillary.app.figures.axes import number, rounded_up, scale, ticks
 from armillary.app.figures.canvas import STYLE, width_of
 
@@ -29,6 +37,8 @@ FIGURES = {
     "no rows": stacked_bar([], "s", "T"),
     "no bars": bar_chart([], "T"),
     "no lines": line_chart([("s", [])], "x", "y", "T"),
+    "ranges": range_chart([("h", [("a", -0.9, 0.1, 0.9, 2), ("b", 0, 0, 0, 1)])], "T", -0.5, 0.5, "n"),
+    "named": scatter([("s", [(1.0, 2.0), (9.0, 1.0)])], "x", "y", "T", unit="s", notes=[(1.0, 2.0, "far")]),
     "no points": scatter([], "x", "y", "T"),
     "no rings": rings([], "T"),
 }
@@ -168,3 +178,14 @@ def test_numbers_are_short():
         "0", "0.123", "8", "4,608", "524,288", "2.5G",
     ]  # fmt: skip
     assert [number(v, percent=True) for v in (-0.0001, -0.21, 0.053)] == ["0%", "−21%", "5.3%"]
+
+
+def test_ranges_are_cut_at_the_edge_with_an_arrow():
+    svg = range_chart([("h", [("a", -0.9, 0.1, 0.9, 2)])], "T", -0.5, 0.5)
+    assert "→" in svg
+    assert "←" in svg
+    assert "2 rows" in svg
+
+
+def test_ticks_of_times_go_below_a_second():
+    assert ticks(0.08, 300, log=True, unit="s")[0] == pytest.approx(0.1)

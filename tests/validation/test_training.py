@@ -10,7 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from armillary.errors import InputError
-from armillary.validation import kendall_tau, read, read_table, summarise, validate_training
+from armillary.validation import (
+    explain,
+    kendall_tau,
+    read,
+    read_table,
+    scaling,
+    summarise,
+    validate_training,
+)
 
 RUNS = Path(__file__).parent / "runs.csv"
 """Runs by Megatron-Bridge, llm-foundry and Korthikanti et al. 2022, and rows that cannot be evaluated."""
@@ -104,6 +112,43 @@ def test_summary_counts_and_ranks():
     assert kendall_tau([("a", 1, 1), ("a", 2, 2), ("b", 1, 2), ("b", 2, 1)]) == 0
     assert kendall_tau([("a", 1, 1)]) is None
     assert summarise([]).n == 0
+
+
+def test_scaling_compares_growth_of_the_rate(results):
+    (row, *_) = (r for r in results if r.scored and r.ratio)
+
+    def run(accelerators, ratio, job="a"):
+        return row._replace(accelerators=accelerators, ratio=ratio, job=job)
+
+    assert scaling([run(8, 1.0), run(64, 1.25)]) == (1, pytest.approx(0.2))
+    # Half of the way in the logarithm counts double; too near, too far and other jobs do not count.
+    assert scaling([run(8, 1.0), run(32, 0.8)]).median_abs_error == pytest.approx(1.25**1.5 - 1)
+    assert scaling([run(8, 1.0), run(16, 2.0), run(256, 2.0), run(64, 2.0, "b")]).pairs == 1
+    assert scaling([]).pairs == 0
+
+
+def test_explained_variance_names_the_factor_and_its_worst_level(results):
+    (row, *_) = (r for r in results if r.scored and r.ratio)
+    rows = [
+        row._replace(
+            ratio=1.5 if i % 2 else 1.0 + 0.01 * i, factors=(("chip", "ab"[i % 2]), ("x", str(i % 3)))
+        )
+        for i in range(12)
+    ]
+    first, second = explain(rows)
+    assert (first.factor, first.worst, first.levels, first.rows) == ("chip", "b", 2, 6)
+    assert first.bias == pytest.approx(0.5)
+    assert first.share > 0.9
+    assert second.share == 0
+    assert explain([]) == []
+
+
+def test_rows_say_what_their_error_may_hang_on(results):
+    row = next(r for r in results if r.id == "nemo-70b-h100" and r.scored)
+    known = dict(row.factors)
+    assert {"chip", "source", "precision", "framework", "recompute", "CUDA graphs"} <= set(known)
+    assert row.step > 0
+    assert row.accelerators == 64
 
 
 def test_files_that_are_no_table(tmp_path):

@@ -1,87 +1,193 @@
-"""``armillary validate``: score the models on tables of measured runs."""
+"""``armillary validate``: score the models on tables of measurements."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from armillary.app.options import catalog_option, echo_json, json_option, write_file
+from armillary.app.options import catalog_option, echo_json, json_option, make_folder, write_file
 
 if TYPE_CHECKING:
-    from armillary.validation import Row, Summary
+    from armillary.app.accuracy import Lines
+    from armillary.validation import Row
 
 EXAMPLE = """
 \b
 Example:
-  armillary validate training --data measured_runs.csv
+  armillary validate training
   armillary validate training --data measured_runs.csv --json > score.json
+  armillary validate memory --no-rows
 """
+
+Command = Callable[..., Any]
 
 
 @click.group(epilog=EXAMPLE)
 def command() -> None:
-    """Score the models on measured runs; the figures are part of the docs."""
+    """Score the models on measurements; the figures are part of the docs."""
+
+
+def _shared(function: Command) -> Command:
+    """Options of every score."""
+    folder, file = click.Path(path_type=Path, file_okay=False), click.Path(path_type=Path)
+    for option in reversed(
+        (
+            click.option(
+                "--data", default=None, type=file, help="CSV of measurements; default: the shipped."
+            ),
+            click.option("--rows/--no-rows", default=True, help="Print every row, or the sums only."),
+            click.option(
+                "--markdown", default=None, type=file, help="Write sums and figures as a docs page."
+            ),
+            click.option("--figures", default=None, type=folder, help="Write the figures as SVG files."),
+            click.option("--record", is_flag=True, help="Rewrite the recorded score that tests hold."),
+            json_option,
+            catalog_option,
+        )
+    ):
+        function = option(function)
+    return function
 
 
 @command.command(epilog=EXAMPLE)
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="CSV of measured runs, see docs/validation.md.",
-)
-@click.option("--rows/--no-rows", default=True, help="Print every row, or the sums only.")
-@click.option(
-    "--markdown", default=None, type=click.Path(path_type=Path), help="Write the sums as a docs page."
-)
-@json_option
-@catalog_option
+@_shared
 def training(
-    data: Path, rows: bool, markdown: Path | None, as_json: bool, catalogs: tuple[Path, ...]
+    data: Path | None,
+    rows: bool,
+    markdown: Path | None,
+    figures: Path | None,
+    record: bool,
+    as_json: bool,
+    catalogs: tuple[Path, ...],
 ) -> None:
-    """Score step time: error per row and in sum, by chip, kind, scale and source."""
+    """Score step time: error per row and in sum, by chip, kind, scale and source, and growth with scale."""
     from armillary import catalog as catalog_room
-    from armillary.app.console import progress
-    from armillary.validation import read_table, summarise, validate_training
+    from armillary.app import accuracy
+    from armillary.validation import read_table, scaling, training_figures, validate_training
 
     known = catalog_room.load(*catalogs)
-    table = read_table(data)
+    table = read_table(data) if data else read_table()
+    results = _progress(len(table), lambda tick: validate_training(table, known, progress=tick))
+    scored = [r for r in results if r.scored]
+    _write(
+        lambda images: accuracy.training_page(scored, images),
+        lambda: accuracy.training_drawings(scored),
+        markdown,
+        figures,
+    )
+    if record:
+        _record("training", training_figures(scored), data)
+    slope = scaling(scored)
+    if as_json:
+        found = {"pairs": slope.pairs, "median_abs_error": slope.median_abs_error}
+        echo_json(_json(results, scored) | {"scaling": found})
+        return
+    _print(results if rows else [], accuracy.training_groups(scored), "step time error")
+    click.echo(accuracy.scaling_words(slope))
+    _count(scored)
+
+
+@command.command(epilog=EXAMPLE)
+@_shared
+def memory(
+    data: Path | None,
+    rows: bool,
+    markdown: Path | None,
+    figures: Path | None,
+    record: bool,
+    as_json: bool,
+    catalogs: tuple[Path, ...],
+) -> None:
+    """Score peak memory, of slices of models on one box and of whole runs, and the step time of the slices.
+
+    The sums of --json are of the peak that the allocator hands out where a file has it, else of whole runs.
+    """
+    from armillary import catalog as catalog_room
+    from armillary.app import accuracy
+    from armillary.validation import PEAK, RUNS, SLICES, memory_figures, read_memory_table, validate_memory
+
+    known = catalog_room.load(*catalogs)
+    table = [row for path in ([data] if data else [SLICES, RUNS]) for row in read_memory_table(path)]
+    results = _progress(len(table), lambda tick: validate_memory(table, known, progress=tick))
+    scored = [r for r in results if r.scored]
+    scored = [r for r in scored if r.metric == PEAK] or scored
+    _write(
+        lambda images: accuracy.memory_page(results, images),
+        lambda: accuracy.memory_drawings(results),
+        markdown,
+        figures,
+    )
+    if record:
+        _record("memory", memory_figures(scored), data)
+    if as_json:
+        sums = {m: _sums(part) for m, part in accuracy.by(results, "metric").items()}
+        echo_json(_json(results, scored) | {"metrics": sums})
+        return
+    _print(results if rows else [], accuracy.memory_groups(results), "error")
+    _count(scored)
+
+
+def _progress(total: int, work: Callable[[Callable[[], None]], list[Row]]) -> list[Row]:
+    """Do the work with a bar that each of its calls moves on."""
+    from armillary.app.console import progress
+
     with progress("evaluating rows") as step:
         done = [0]
 
         def tick() -> None:
             done[0] += 1
-            step(done[0], len(table))
+            step(done[0], total)
 
-        results = validate_training(table, known, progress=tick)
-    scored = [r for r in results if r.scored]
-    if markdown is not None:
-        write_file(markdown, _markdown(scored))
-        click.echo(f"wrote {markdown}", err=True)
-    if as_json:
-        echo_json(_json(results, scored))
+        return work(tick)
+
+
+def _write(
+    page: Callable[[Mapping[str, str]], str],
+    draw: Callable[[], dict[str, str]],
+    markdown: Path | None,
+    figures: Path | None,
+) -> None:
+    """Write the page with its figures in `images` beside it, and the figures alone where asked."""
+    if markdown is None and figures is None:
         return
-    _print(results if rows else [], scored)
-    total = summarise(scored)
-    missing = sum(r.ratio is None for r in scored)
-    click.echo(f"{total.n} of {total.n + missing} scored rows evaluated", err=True)
+    drawings = draw()
+    if figures is not None:
+        make_folder(figures)
+        for name, svg in drawings.items():
+            _file(figures / f"{name}.svg", svg)
+    if markdown is not None:
+        links = {name: f"images/{markdown.stem}-{name}.svg" for name in drawings}
+        for name, svg in drawings.items():
+            _file(markdown.parent / links[name], svg)
+        _file(markdown, page(links))
+
+
+def _file(path: Path, text: str) -> None:
+    write_file(path, text)
+    click.echo(f"wrote {path}", err=True)
+
+
+def _record(section: str, found: Mapping[str, float], data: Path | None) -> None:
+    from armillary.errors import InputError
+    from armillary.validation import RECORD, record
+
+    if data is not None:
+        raise InputError("--record is of the shipped measurements; leave out --data")
+    _file(RECORD, record(section, found))
+
+
+def _sums(rows: Sequence[Row]) -> dict[str, Any]:
+    from armillary.validation import summarise
+
+    return summarise(rows)._asdict()
 
 
 def _json(results: list[Row], scored: list[Row]) -> dict[str, Any]:
-    from armillary.validation import summarise
-
-    total = summarise(scored)
     return {
-        "summary": {
-            "n": total.n,
-            "median_abs_error": total.median_abs_error,
-            "p90_abs_error": total.p90_abs_error,
-            "median_error": total.median_error,
-            "kendall_tau": total.kendall_tau,
-        },
+        "summary": _sums(scored),
         "rows": [
             {
                 "id": r.id,
@@ -96,41 +202,21 @@ def _json(results: list[Row], scored: list[Row]) -> dict[str, Any]:
     }
 
 
-def _groups(scored: list[Row]) -> Iterable[tuple[str, list[tuple[str, Summary]]]]:
-    from armillary.validation import summarise
-
-    yield "all", [("all scored rows", summarise(scored))]
-    for title, key in (("dense or MoE", "kind"), ("chip", "chip"), ("scale", "scale"), ("source", "source")):
-        labels = sorted({getattr(r, key) for r in scored})
-        yield title, [(label, summarise(r for r in scored if getattr(r, key) == label)) for label in labels]
+def _count(scored: Sequence[Row]) -> None:
+    done = sum(r.ratio is not None for r in scored)
+    click.echo(f"{done} of {len(scored)} scored rows evaluated", err=True)
 
 
-def _cells(label: str, s: Summary) -> tuple[str, ...]:
-    if s.n == 0:
-        return (label, "0", "-", "-", "-", "-")
-    tau = "-" if s.kendall_tau is None else f"{s.kendall_tau:.2f}"
-    return (
-        label,
-        str(s.n),
-        f"{s.median_abs_error:.1%}",
-        f"{s.p90_abs_error:.1%}",
-        f"{s.median_error:+.1%}",
-        tau,
-    )
-
-
-HEADINGS = ("", "rows", "median", "p90", "bias", "tau")
-
-
-def _print(rows: list[Row], scored: list[Row]) -> None:
+def _print(rows: list[Row], groups: Sequence[tuple[str, Lines]], what: str) -> None:
     from rich.table import Table
 
+    from armillary.app.accuracy import HEADINGS, cells
     from armillary.app.console import out
 
     console = out()
     if rows:
         table = Table(title="Rows", title_justify="left", box=None, pad_edge=False)
-        for name in ("id", "metric", "measured", "predicted", "step time error", "assumed or reason"):
+        for name in ("id", "metric", "measured", "predicted", what, "assumed or reason"):
             table.add_column(name, justify="left" if name in ("id", "metric") else "right", overflow="fold")
         for r in rows:
             table.add_row(
@@ -142,44 +228,16 @@ def _print(rows: list[Row], scored: list[Row]) -> None:
                 r.reason or "; ".join(r.assumed),
             )
         console.print(table)
-    for title, lines in _groups(scored):
+    title = what[0].upper() + what[1:]
+    for name, lines in groups:
         table = Table(
-            title=f"Step time error, by {title}" if title != "all" else "Step time error",
+            title=f"{title}, by {name}" if name != "all" else title,
             title_justify="left",
             box=None,
             pad_edge=False,
         )
-        for name in HEADINGS:
-            table.add_column(name, justify="left" if not name else "right")
+        for heading in HEADINGS:
+            table.add_column(heading, justify="left" if not heading else "right")
         for label, summary in lines:
-            table.add_row(*_cells(label, summary))
+            table.add_row(*cells(label, summary))
         console.print(table)
-
-
-def _markdown(scored: list[Row]) -> str:
-    from collections import Counter
-
-    missing = Counter(r.reason for r in scored if r.ratio is None)
-    lines = [
-        "<!-- made by: armillary validate training --data measured_runs.csv --markdown docs/accuracy.md -->",
-        "# Measured accuracy of the training model",
-        "",
-        "Error of predicted step time against published runs, each with the layout as its source prints it.",
-        "Median and p90 are of |predicted / measured - 1|, bias is the signed median, tau Kendall's rank",
-        "correlation among runs of one model on as many of one chip.",
-        "",
-    ]
-    for title, rows in _groups(scored):
-        lines += [
-            f"## By {title}" if title != "all" else "## All",
-            "",
-            "| " + " | ".join(HEADINGS) + " |",
-            "|---|" + "---:|" * (len(HEADINGS) - 1),
-        ]
-        lines += ["| " + " | ".join(_cells(label, s)) + " |" for label, s in rows]
-        lines.append("")
-    if missing:
-        lines += ["## Not evaluated", ""]
-        lines += [f"- {count}: {reason}" for reason, count in missing.most_common()]
-        lines.append("")
-    return "\n".join(lines)

@@ -46,11 +46,17 @@ class Saved(NamedTuple):
     """Outputs of the experts' activation functions."""
     expert_other: float
     """Inputs of the experts' activation functions."""
+    exchanged: float
+    """Output of the attention before an all-to-all of heads, which is kept besides the one after it."""
+    tensor_weights: float
+    """Elements of one weight matrix of each shape, split over tensor-parallel ranks; not per token."""
+    expert_weights: float
+    """The same of one expert."""
 
     @property
     def total(self) -> float:
-        """All elements per token [-]."""
-        return sum(self)
+        """All elements per token that a layer keeps on one accelerator [-]."""
+        return sum(self[: self._fields.index("exchanged")])
 
 
 @lru_cache(maxsize=512)
@@ -65,12 +71,15 @@ def saved_activations(layer: Layer, hidden: int) -> Saved:
     """
     sequence_gemm = sequence_other = tensor_gemm = tensor_cheap = tensor_other = 0.0
     expert_gemm = expert_cheap = expert_other = 0.0
+    exchanged = tensor_weights = expert_weights = 0.0
     sublayers = 0
     match layer.mixer:
         case Attention() as a:
             q, kv = a.heads * a.head_dim, a.kv_heads * a.head_dim
             tensor_other += q + 2 * kv + 2 * a.heads  # log-sum-exp is FP32: two BF16 elements
             tensor_gemm += q
+            exchanged = q
+            tensor_weights += hidden * (2 * q + 2 * kv)
             if a.qk_norm:
                 tensor_other += q + kv
             if a.output_gate:
@@ -82,16 +91,24 @@ def saved_activations(layer: Layer, hidden: int) -> Saved:
             sequence_gemm += a.q_rank + a.kv_rank
             tensor_other += a.heads * (2 * qk + a.v_dim) + 2 * a.heads
             tensor_gemm += a.heads * a.v_dim
+            exchanged = a.heads * a.v_dim
+            tensor_weights += (
+                hidden * (a.q_rank + a.kv_rank + a.rope_dim + a.heads * a.v_dim)
+                + (a.q_rank or hidden) * a.heads * qk
+                + a.kv_rank * a.heads * (a.nope_dim + a.v_dim)
+            )
             sublayers += 1
         case Mamba2() as m:
             inner, mixed = m.heads * m.head_dim, m.heads * m.head_dim + 2 * m.groups * m.state
             tensor_other += 2 * mixed + 2 * inner + m.heads * m.head_dim * m.state * 2 / 128
             tensor_gemm += inner
+            tensor_weights += hidden * (mixed + 2 * inner)
             sublayers += 1
         case GatedDeltaNet() as g:
             keys, values = g.key_heads * g.key_dim, g.value_heads * g.value_dim
             tensor_other += 2 * (2 * keys + values) + 2 * values + values * g.key_dim * 2 / 64
             tensor_gemm += values
+            tensor_weights += hidden * (2 * keys + 3 * values)
             sublayers += 1
         case None:
             pass
@@ -99,6 +116,7 @@ def saved_activations(layer: Layer, hidden: int) -> Saved:
         case Mlp() as f:
             tensor_other += 2 * f.ffn if f.gated else f.ffn
             tensor_cheap += f.ffn
+            tensor_weights += hidden * f.ffn * (3 if f.gated else 2)
             sublayers += 1
         case Moe() as f:
             width = f.latent or hidden
@@ -108,6 +126,9 @@ def saved_activations(layer: Layer, hidden: int) -> Saved:
             sequence_other += 2 * f.experts + (f.latent * 2)  # router logits and probabilities, FP32 and BF16
             tensor_other += 2 * f.shared_ffn if f.gated else f.shared_ffn
             tensor_cheap += f.shared_ffn
+            matrices = 3 if f.gated else 2
+            tensor_weights += hidden * f.shared_ffn * matrices
+            expert_weights += width * f.ffn * matrices
             sublayers += 1
         case None:
             pass
@@ -121,4 +142,7 @@ def saved_activations(layer: Layer, hidden: int) -> Saved:
         expert_gemm=expert_gemm,
         expert_gemm_cheap=expert_cheap,
         expert_other=expert_other,
+        exchanged=exchanged,
+        tensor_weights=tensor_weights,
+        expert_weights=expert_weights,
     )

@@ -71,6 +71,7 @@ class Software:
     attention_share : of that kernel's rate that the framework's attention reaches [-].
     unfused : bytes that memory-bound work moves over those of fused kernels [-].
     fused_attention : False before FlashAttention.
+    fused_loss : True where the loss writes its gradient over the logits, as Megatron-Core's does.
     fused_casts : True where norms and activations write quantised results themselves.
     jitter : standard deviation of a rank's step time over its mean [-].
     """
@@ -106,6 +107,7 @@ class Software:
     unfused: float
     fused_attention: bool
     fused_casts: bool
+    fused_loss: bool
     jitter: float
     memory_allowance: float
     memory_fixed: float

@@ -17,11 +17,13 @@ from armillary.training.schedules import micro_batches_held, weight_copies
 Numeric = Any
 
 WEIGHT_BYTES = 2.0
-TRANSIENT_SHARE = 0.35
-"""Of a layer's saved tensors that gradients of its widest block take at a time. Assumption: the input
-and output gradient of an activation function, a third of a dense layer's tensors. [-]"""
+TRANSIENT_SHARE = 0.5
+"""Of a layer's saved tensors that gradients of its widest block take at a time. Assumption: the gradients
+of gate, up and the residual, two thirds of a feed-forward's tensors, less the one that they replace. [-]"""
+FUSED_LOGIT_BYTES = 2.0
+"""Of a logit where a fused loss writes the gradient over the BF16 logits (Transformer Engine). [byte]"""
 LOGIT_BYTES = 6.0
-"""Of a logit while the loss is computed by a fused cross-entropy: BF16, and FP32 in place. [byte]"""
+"""Of a logit where PyTorch computes the loss: BF16, and FP32 in place. [byte]"""
 
 
 class Memory(NamedTuple):
@@ -29,7 +31,8 @@ class Memory(NamedTuple):
 
     weights : stored, quantised copies included. gathered : layers that ZeRO-3 has unsharded at a time.
     activations : kept for backward, over all micro-batches in flight. working : what one layer being
-    computed or remade needs. logits : of the vocabulary projection and its loss.
+    computed or remade needs, and a BF16 gradient of one weight of each shape. logits : what the
+    vocabulary projection and its loss need beyond the layer, whose turn is another.
     runtime : context, communication buffers, workspaces. fragmentation : allowance of the allocator.
     """
 
@@ -70,12 +73,14 @@ def saved_bytes(saved: Saved, tokens: Numeric, layout: Layout, gemm_bytes: float
     """
     split, tp = layout.sequence_split, layout.tp
     routed = tokens / tp * layout.etp
+    over_heads = (np.asarray(layout.cp) > 1) & (np.asarray(layout.cp_exchange) == 2)
     whole = 2.0 * saved.residual * tokens / split
     kept = (
         2.0 * saved.sequence_other / split * tokens
         + (gemm_bytes * saved.tensor_gemm + 2.0 * saved.tensor_other) / tp * tokens
         + gemm_bytes * saved.expert_gemm * routed
         + 2.0 * saved.expert_other / layout.etp * routed
+        + np.where(over_heads, 2.0 * saved.exchanged / tp * tokens, 0.0)
     )
     cheap = gemm_bytes * (
         saved.sequence_gemm / split * tokens
@@ -163,6 +168,7 @@ def activation_memory(
     layout: Layout,
     gemm_bytes: float,
     allowance: float,
+    fused_loss: bool,
 ) -> Activations:
     """Activations of one stage.
 
@@ -181,17 +187,23 @@ def activation_memory(
         Width at which GEMM inputs are kept. [byte]
     allowance : float
         Fragmentation over what comes and goes. [-]
+    fused_loss : bool
+        Whether the loss writes its gradient over the logits. [-]
     """
     per_batch: Numeric = 0.0
     working: Numeric = 0.0
+    stand_ins: Numeric = 0.0
     everything = layout._replace(recompute=0)
     for elements, count in zip(saved, layers, strict=True):
         per_batch = per_batch + count * saved_bytes(elements, tokens, layout, gemm_bytes)
         working = np.maximum(working, saved_bytes(elements, tokens, everything, gemm_bytes))
+        stand_ins = np.maximum(stand_ins, np.where(np.asarray(count) > 0, _stand_in(elements, layout), 0.0))
     activations = per_batch * held * (1.0 - layout.offload_activations)
     # Outside full recomputation the largest transient is the gradient of one block's wide activation.
     working = np.where(np.asarray(layout.recompute) == 2, working, TRANSIENT_SHARE * working)
-    logits = tokens * head_vocab * LOGIT_BYTES
+    head = head_bytes(head_vocab, saved[0].residual, tokens, layout, fused_loss)
+    logits = np.maximum(head - working, 0.0)
+    working = working + stand_ins
     return Activations(activations, working, logits, allowance * (activations + working + logits))
 
 
@@ -208,6 +220,39 @@ def stage_memory(state: State, activations: Activations, runtime: float) -> Memo
         runtime=runtime,
         fragmentation=activations.fragmentation,
     )
+
+
+def _stand_in(saved: Saved, layout: Layout) -> Numeric:
+    """One BF16 gradient of each shape of weight: what autograd is handed while sums go to FP32 [byte]."""
+    return WEIGHT_BYTES * (saved.tensor_weights / layout.tp + saved.expert_weights / layout.etp)
+
+
+def head_bytes(vocab: Numeric, hidden: Numeric, tokens: Numeric, layout: Layout, fused_loss: bool) -> Numeric:
+    """Peak of the output projection and its loss, forward or backward; 0 where `vocab` is.
+
+    Parameters
+    ----------
+    vocab : numeric
+        Rows on this rank. [-]
+    hidden : numeric
+        Width of the residual stream. [-]
+    tokens : numeric
+        Of a micro-batch on this rank. [token]
+    layout : Layout
+    fused_loss : bool
+        Whether the loss writes its gradient over the logits. [-]
+
+    Notes
+    -----
+    Backward holds the gradient of the logits, a BF16 gradient of the weight, input and output of the final
+    norm, the gradient of the latter, and under sequence parallelism the gathered input. PyTorch's own loss
+    holds more than that where tokens are many.
+    """
+    split = np.asarray(layout.sequence_split)
+    backward = vocab * (FUSED_LOGIT_BYTES * tokens + WEIGHT_BYTES * hidden)
+    backward = backward + WEIGHT_BYTES * hidden * tokens * (1.0 + 2.0 / split + np.where(split > 1, 1.0, 0.0))
+    own = 0.0 if fused_loss else LOGIT_BYTES * tokens * vocab
+    return np.where(np.asarray(vocab) > 0, np.maximum(backward, own), 0.0)
 
 
 def held_on_last_stage(layout: Layout, micro_batches: Numeric) -> Numeric:

@@ -361,9 +361,7 @@ class _Run:
             if not rows.size:
                 return _Outcome([], None, 0, 0, valid)
         evaluated = self._count(parts.sharded)
-        exposed = exposed_exchange(
-            parts.cost, parts.mean, parts.room, self.calibration.software.contention
-        )
+        exposed = exposed_exchange(parts.cost, parts.mean, parts.room, self.calibration.software.contention)
         once = np.where(parts.sharded, parts.times * parts.cost.tail + parts.update, np.inf)
         policies = block.valid.shape[:-1]
         shape = (*policies, rows.size)

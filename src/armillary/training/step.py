@@ -317,9 +317,7 @@ def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibrati
     low = chip.peak.get(job.recipe.gemm, 0.0) * calibration.chip.gemm.get(job.recipe.gemm, 0.0)
     low = low * calibration.gemm_share
     links = comm.Links.of(machine.rings, software.scale_up_share, software.scale_out_share)
-    dispatch = comm.Links.of(
-        machine.rings, software.dispatch_inside, software.dispatch[software.dispatcher]
-    )
+    dispatch = comm.Links.of(machine.rings, software.dispatch_inside, software.dispatch[software.dispatcher])
     local = layout.micro_batch * job.sequence / layout.cp
     tokens = Tokens(
         local,
@@ -551,7 +549,15 @@ def stage_activations(job: Job, layout: Layout, software: Software) -> tuple[Act
 
     def of(layers: list[Numeric], head: Numeric, held: Numeric) -> Activations:
         return activation_memory(
-            saved, layers, head, tokens, held, layout, job.recipe.saved_bytes, software.memory_allowance
+            saved,
+            layers,
+            head,
+            tokens,
+            held,
+            layout,
+            job.recipe.saved_bytes,
+            software.memory_allowance,
+            software.fused_loss,
         )
 
     head = np.where(np.asarray(layout.pp) == 1, vocab, 0.0)

@@ -1,25 +1,52 @@
 """The validation room: scores of the models on measured tables. May import the rooms above it."""
 
-from armillary.validation.score import Row, Summary, kendall_tau, summarise
+from armillary.validation.memory import PEAK, RUN_METRIC, read_memory_table, validate_memory
+from armillary.validation.record import RECORD, memory_figures, moved, record, recorded, training_figures
+from armillary.validation.score import (
+    Explained,
+    Row,
+    Scaling,
+    Summary,
+    explain,
+    kendall_tau,
+    scaling,
+    summarise,
+)
+from armillary.validation.tables import RUNS, SLICES, read_table
 from armillary.validation.training import (
     METRICS,
     default_calibration,
     is_scored,
-    read_table,
     validate_training,
 )
 from armillary.validation.training_rows import Setup, read
 
 __all__ = [
     "METRICS",
+    "PEAK",
+    "RECORD",
+    "RUNS",
+    "RUN_METRIC",
+    "SLICES",
+    "Explained",
     "Row",
+    "Scaling",
     "Setup",
     "Summary",
     "default_calibration",
+    "explain",
     "is_scored",
     "kendall_tau",
+    "memory_figures",
+    "moved",
     "read",
+    "read_memory_table",
     "read_table",
+    "record",
+    "recorded",
+    "scaling",
     "summarise",
+    "training_figures",
+    "validate_memory",
     "validate_training",
 ]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from typing import Any
 
 from armillary.catalog import Catalog
-from armillary.errors import ArmillaryError, InputError
+from armillary.errors import ArmillaryError
 from armillary.model import Transformer, model_flops_convention
 from armillary.training import Calibration, Estimate, calibration, estimate
+from armillary.training.layout import RECOMPUTE
 from armillary.validation.score import Row
-from armillary.validation.training_rows import COLUMNS, Setup, read
+from armillary.validation.tables import Cells
+from armillary.validation.training_rows import Setup, read
 
 METRICS = (
     "tokens_per_s_per_gpu",
@@ -24,29 +25,6 @@ METRICS = (
 """Columns that can be predicted, in their own units (percent for `mfu_as_reported`)."""
 
 SCALES = ((8, "up to 8"), (64, "9 to 64"), (512, "65 to 512"), (2048, "513 to 2048"))
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Read a CSV table of measured runs.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, is not UTF-8 or lacks a needed column; the message names it.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file)
-            rows = [dict(row) for row in table]
-            columns = table.fieldnames or []
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a UTF-8 CSV file: {error}") from None
-    missing = [c for c in COLUMNS if c not in columns]
-    if missing:
-        raise InputError(f"{path}:1: missing columns {', '.join(missing)}; needed are {', '.join(COLUMNS)}")
-    return rows
 
 
 def is_scored(row: Mapping[str, str]) -> bool:
@@ -96,16 +74,24 @@ def default_calibration(setup: Setup) -> Calibration:
     return found.with_software(graphs=setup.graphs, dispatcher=setup.dispatcher)
 
 
-def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], Calibration]) -> list[Row]:
-    published = {m: value for m in METRICS if (value := _measured(row, m)) is not None}
-    target = _target(row, published)
-    scored = is_scored(row)
-    labels = {
+def labels(row: Mapping[str, str]) -> dict[str, Any]:
+    """What groups the row: chip, scale, source, runs of one model on as many of one chip, and job."""
+    cells = Cells(row)
+    return {
+        "accelerators": _measured(row, "num_gpus") or 0.0,
+        "job": "|".join(cells.text(c) for c in ("source", "model", "gpu", "precision", "seq_len")),
         "chip": row.get("gpu", ""),
         "scale": _scale(row.get("num_gpus", "")),
         "source": row.get("source", ""),
         "group": "|".join(row.get(c, "") for c in ("model", "gpu", "num_gpus")),
     }
+
+
+def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], Calibration]) -> list[Row]:
+    published = {m: value for m in METRICS if (value := _measured(row, m)) is not None}
+    target = _target(row, published)
+    scored = is_scored(row)
+    known_as = labels(row)
     try:
         setup = read(row, catalog)
         known = calibrate(setup)
@@ -124,12 +110,13 @@ def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], 
                 str(error),
                 scored and m == target,
                 kind=kind,
-                **labels,
+                **known_as,
             )
             for m in (list(published) or [target])
         ]
     kind = "MoE" if any(getattr(k.feed_forward, "experts", 0) for k in setup.job.model.kinds()) else "dense"
     assumed = (*setup.assumed, *known.assumed)
+    about = factors(row, setup)
     out = []
     for metric, measured in published.items():
         predicted = ratio = None
@@ -152,10 +139,29 @@ def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], 
                 reason,
                 scored and metric == target,
                 kind=kind,
-                **labels,
+                factors=about,
+                step=float(answer.time.total),
+                **known_as,
             )
         )
     return out
+
+
+def factors(row: Mapping[str, str], setup: Setup) -> tuple[tuple[str, str], ...]:
+    """What a row's error may hang on, as it was evaluated, by name."""
+    layout = setup.layout
+    return (
+        ("chip", row.get("gpu", "")),
+        ("source", row.get("source", "")),
+        ("precision", setup.job.recipe.name),
+        ("framework", setup.framework),
+        ("scale", _scale(row.get("num_gpus", ""))),
+        ("model", row.get("model", "")),
+        ("dispatcher", setup.dispatcher if layout.ep > 1 else "none"),
+        ("micro-batch", f"{layout.micro_batch:g}"),
+        ("recompute", RECOMPUTE[layout.recompute]),
+        ("CUDA graphs", "yes" if setup.graphs else "no"),
+    )
 
 
 def _measured(row: Mapping[str, str], metric: str) -> float | None:

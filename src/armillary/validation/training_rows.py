@@ -18,9 +18,7 @@ from armillary.errors import ArmillaryError, InputError
 from armillary.machine import Ring, Slice
 from armillary.model import Architecture, Transformer, customise, transformer
 from armillary.training import Job, Layout, recipe
-
-COLUMNS = ("id", "gpu", "num_gpus", "model", "seq_len", "global_batch", "tp", "pp")
-"""Columns without which no row can be evaluated."""
+from armillary.validation.tables import Cells
 
 CLUSTER_LATENCY = 8e-6
 """End-to-end of a small message over InfiniBand, RoCE or EFA; assumed where a row names no network. [s]"""
@@ -55,36 +53,6 @@ class Setup:
     assumed: list[str] = field(default_factory=list)
 
 
-class _Reader:
-    def __init__(self, row: Mapping[str, str]) -> None:
-        self.row = row
-        self.assumed: list[str] = []
-
-    def text(self, name: str) -> str:
-        return (self.row.get(name) or "").strip()
-
-    def number(self, name: str, default: float | None = None, why: str = "") -> float:
-        raw = self.text(name)
-        if raw:
-            try:
-                value = float(raw)
-            except ValueError:
-                raise InputError(f"column {name}: {raw!r} is not a number") from None
-            if not 0 <= value <= 1e15:
-                raise InputError(f"column {name}: {raw} is outside what is sensible, 0 to 1e15")
-            return value
-        if default is None:
-            raise InputError(f"column {name} is empty")
-        self.assumed.append(f"{name}={default:g}" + (f" ({why})" if why else ""))
-        return default
-
-    def whole(self, name: str, default: float | None = None, why: str = "") -> int:
-        value = self.number(name, default, why)
-        if value < 1 or value != int(value):
-            raise InputError(f"column {name}: expected a positive whole number, got {value:g}")
-        return int(value)
-
-
 def read(row: Mapping[str, str], catalog: Catalog) -> Setup:
     """Make a row ready.
 
@@ -93,7 +61,7 @@ def read(row: Mapping[str, str], catalog: Catalog) -> Setup:
     ArmillaryError
         If the chip or the model is unknown, a number is missing, or the layout does not multiply out.
     """
-    r = _Reader(row)
+    r = Cells(row)
     workload = r.text("workload") or "pretrain"
     if workload != "pretrain":
         raise InputError(f"workload {workload!r} is not modelled, only pretrain")
@@ -120,14 +88,14 @@ def read(row: Mapping[str, str], catalog: Catalog) -> Setup:
     )
 
 
-def _graphs_by_default(r: _Reader) -> bool:
+def _graphs_by_default(r: Cells) -> bool:
     if not r.text("cuda_graphs") and r.text("source").startswith("MLPerf"):
         r.assumed.append("cuda_graphs=full (MLPerf submissions)")
         return True
     return False
 
 
-def _framework(r: _Reader) -> str:
+def _framework(r: Cells) -> str:
     source = r.text("source")
     if source.startswith(("Megatron-LM SC21", "Reducing Activation")) or r.text("release").startswith("2021"):
         return "megatron-2021"
@@ -148,7 +116,7 @@ def _framework(r: _Reader) -> str:
     return "megatron"
 
 
-def _model(r: _Reader, catalog: Catalog, sequence: int) -> tuple[Transformer, ModelRecord | None]:
+def _model(r: Cells, catalog: Catalog, sequence: int) -> tuple[Transformer, ModelRecord | None]:
     name = r.text("model")
     base = re.sub(r"\s*\(.*(proxy|node|w/o).*\)|\s+2-node$", "", name)
     try:
@@ -169,7 +137,7 @@ def _model(r: _Reader, catalog: Catalog, sequence: int) -> tuple[Transformer, Mo
     return (customise(record, **changes) if changes else model), record
 
 
-def _from_columns(r: _Reader, name: str) -> Transformer:
+def _from_columns(r: Cells, name: str) -> Transformer:
     """Build a model that the catalog does not hold from the row's own columns."""
     try:
         heads = r.whole("heads")
@@ -203,7 +171,7 @@ def _from_columns(r: _Reader, name: str) -> Transformer:
     return transformer(Architecture(**values), name)
 
 
-def _precision(r: _Reader, framework: str) -> str:
+def _precision(r: Cells, framework: str) -> str:
     text = r.text("precision").casefold()
     if not text:
         default = "fp8" if r.text("source").startswith("MLPerf") else "bf16"
@@ -220,7 +188,7 @@ def _precision(r: _Reader, framework: str) -> str:
     return "fp8" if "fp8" in text or "float8" in text else "bf16"
 
 
-def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -> Layout:
+def _layout(r: Cells, accelerators: int, model: Transformer, framework: str) -> Layout:
     tp, pp = r.whole("tp"), r.whole("pp")
     cp = r.whole("cp", 1)
     ranks = tp * pp * cp
@@ -270,14 +238,14 @@ def _layout(r: _Reader, accelerators: int, model: Transformer, framework: str) -
     )
 
 
-def _tensor_overlap(r: _Reader, framework: str) -> int:
-    """Tensor-parallel communication under compute: torchtitan says where (AsyncTP), Megatron has it by now."""
+def _tensor_overlap(r: Cells, framework: str) -> int:
+    """Tensor-parallel communication under compute: torchtitan says where (AsyncTP), Megatron has it now."""
     if framework.startswith("torch"):
         return int("async" in r.text("notes").casefold())
     return int(framework != "megatron-2021")
 
 
-def _expert_overlap(r: _Reader, ep: int) -> bool:
+def _expert_overlap(r: Cells, ep: int) -> bool:
     """Dispatch under compute: as printed, else where NVIDIA's presets have it (experts beyond one node)."""
     notes = r.text("notes")
     if "a2a_overlap=" in notes:
@@ -289,7 +257,7 @@ def _expert_overlap(r: _Reader, ep: int) -> bool:
     return False
 
 
-def _chunks(r: _Reader, pp: int, model: Transformer) -> int:
+def _chunks(r: Cells, pp: int, model: Transformer) -> int:
     """Model chunks a stage: as printed, else one layer a chunk as in the recipes of Megatron and Llama 3."""
     if r.text("vpp"):
         return r.whole("vpp")
@@ -297,7 +265,7 @@ def _chunks(r: _Reader, pp: int, model: Transformer) -> int:
     return r.whole("vpp", -(-model.num_layers // pp) if interleaves else 1)
 
 
-def _sharding(r: _Reader, ranks: int, dp: int, framework: str) -> tuple[int, int]:
+def _sharding(r: Cells, ranks: int, dp: int, framework: str) -> tuple[int, int]:
     text = r.text("fsdp_zero").casefold()
     if framework == "megatron-2021" and text in ("", "0"):
         return 0, 1
@@ -313,7 +281,7 @@ def _sharding(r: _Reader, ranks: int, dp: int, framework: str) -> tuple[int, int
     return zero, max(1, min(shard, ranks)) if ranks % max(1, min(shard, ranks)) == 0 else ranks
 
 
-def _recompute(r: _Reader, framework: str) -> int:
+def _recompute(r: Cells, framework: str) -> int:
     text = r.text("recompute").casefold()
     if not text:
         default = 1 if framework.startswith("torch") else 0
@@ -324,7 +292,7 @@ def _recompute(r: _Reader, framework: str) -> int:
     return 2 if "full" in text or text == "activation recompute" else 1
 
 
-def _dispatcher(r: _Reader, chip: Accelerator) -> str:
+def _dispatcher(r: Cells, chip: Accelerator) -> str:
     """What moves tokens to experts: as printed, else the source's default."""
     notes = f"{r.text('notes')} {r.text('interconnect')}".casefold()
     for name in ("uccl", "nvshmem", "hybridep", "deepep"):
@@ -335,7 +303,7 @@ def _dispatcher(r: _Reader, chip: Accelerator) -> str:
     return "hybridep" if chip.name.startswith("gb") else "deepep"
 
 
-def _slice(r: _Reader, chip: Accelerator, accelerators: int, catalog: Catalog) -> Slice:
+def _slice(r: Cells, chip: Accelerator, accelerators: int, catalog: Catalog) -> Slice:
     domain = r.whole("gpus_per_nvlink_domain", 8)
     used = next(d for d in range(min(domain, accelerators), 0, -1) if accelerators % d == 0)
     nic = _nic(r, chip)
@@ -350,7 +318,7 @@ def _slice(r: _Reader, chip: Accelerator, accelerators: int, catalog: Catalog) -
     return Slice(chip, system, accelerators, accelerators // used, used, tuple(rings))
 
 
-def _nic(r: _Reader, chip: Accelerator) -> float:
+def _nic(r: Cells, chip: Accelerator) -> float:
     """Scale-out bandwidth per accelerator and direction [byte/s]."""
     text = r.text("interconnect")
     per_node = re.search(r"(\d+)\s*x\s*(\d+)\s*Gb", text)

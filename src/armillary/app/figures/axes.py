@@ -56,7 +56,9 @@ def ticks(low: float, high: float, log: bool = False, most: int = 7, unit: str =
     if log:
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
         sets = [[m * 10.0**e for e in range(first, last + 1) for m in digits] for digits in ((1, 2, 5), (1,))]
-        for candidates in [list(_CLOCK)] if clock else sets:
+        if clock:
+            sets = [[*(v for v in sets[0] if v < _CLOCK[0]), *_CLOCK]]
+        for candidates in sets:
             found = [v for v in candidates if low * 0.999 <= v <= high * 1.001]
             if 3 <= len(found) <= most + 1:
                 return found

@@ -1,10 +1,10 @@
-"""Stacked and diverging horizontal bars."""
+"""Stacked and diverging horizontal bars, and ranges around a middle."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from armillary.app.figures.axes import check, number, ticks
+from armillary.app.figures.axes import check, number, scale, ticks
 from armillary.app.figures.canvas import Canvas, ink_on, legend_height, width_of
 
 WIDTH, LEFT, RIGHT = 860.0, 24.0, 836.0
@@ -145,4 +145,66 @@ def bar_chart(rows: Sequence[tuple[str, float]], title: str, unit: str = "", per
         )
         canvas.text(tip + (7 if value >= 0 else -7), y + 17, text, "small", "start" if value >= 0 else "end")
     canvas.line(zero, top - 3, zero, bottom, "axis")
+    return canvas.svg()
+
+
+def range_chart(
+    groups: Sequence[tuple[str, Sequence[tuple[str, float, float, float, int]]]],
+    title: str,
+    low: float,
+    high: float,
+    note: str = "",
+) -> str:
+    """Draw one bar from a low to a high value a row, with a stroke at its middle, below headings.
+
+    Parameters
+    ----------
+    groups : sequence of (heading, sequence of (label, low, middle, high, count))
+        Values as shares; the count stands at the end of the row.
+    title : str
+    low, high : float
+        Reach of the axis; what is beyond is cut at its edge with an arrow [-].
+    note : str
+        What bar and stroke are.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite.
+    """
+    check((v for _, rows in groups for row in rows for v in row[1:4]), False, "value")
+    top, pitch, gap = 74.0, 22.0, 30.0
+    labels = [row[0] for _, rows in groups for row in rows]
+    left = LEFT + 12 + min(max(map(width_of, labels), default=0), 0.34 * WIDTH)
+    right = RIGHT - 150
+    bottom = top + sum(gap + pitch * len(rows) for _, rows in groups)
+    spoken = "; ".join(
+        f"{label}: {number(mid, percent=True)}, {number(a, percent=True)} to {number(b, percent=True)}"
+        for _, rows in groups
+        for label, a, mid, b, _ in rows
+    )
+    canvas = Canvas(WIDTH, bottom + 40, title, spoken or "no rows")
+    canvas.heading()
+    canvas.text(LEFT, 50, note, "small muted")
+    x = scale(low, high, False, left, right)
+    for value in ticks(low, high):
+        canvas.line(x(value), top, x(value), bottom, "grid" if abs(value) > 1e-9 else "axis")
+        canvas.text(x(value), bottom + 18, number(value, percent=True), "tiny muted", "middle")
+    y = top
+    for colour, (heading, rows) in enumerate(groups):
+        canvas.text(LEFT, y + 20, heading, "small strong halo")
+        y += gap
+        for label, a, mid, b, count in rows:
+            start, end, middle = (x(min(max(v, low), high)) for v in (a, b, mid))
+            words = f"{number(mid, percent=True)}, {number(a, percent=True)} to {number(b, percent=True)}"
+            canvas.text(left - 12, y + 13, label, "small", "end", room=left - 12 - LEFT)
+            canvas.rect(start, y + 3, max(end - start, 2.0), 12, colour, f"{label}: {words}", 2)
+            canvas.line(middle, y, middle, y + 18, "mark")
+            if b > high:
+                canvas.text(end + 3, y + 13, "→", "tiny muted")
+            if a < low:
+                canvas.text(start - 3, y + 13, "←", "tiny muted", "end")
+            canvas.text(RIGHT - 76, y + 13, number(mid, percent=True), "tiny", "end")
+            canvas.text(RIGHT, y + 13, f"{count:,} rows" if count != 1 else "1 row", "tiny muted", "end")
+            y += pitch
     return canvas.svg()

@@ -1,4 +1,4 @@
-"""Line charts and scatter plots, linear or logarithmic."""
+"""Line charts, linear or logarithmic, and the axes that scatter plots share with them."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def line_chart(
     low, high = _reach(ys, log_y, y_unit)
     y = scale(low, high, log_y, bottom, top)
     write = partial(number, unit=y_unit, percent=percent)
-    _y_axis(canvas, y, ticks(low, high, log_y, unit=y_unit), y_label, write, LEFT, RIGHT)
-    _x_axis(canvas, x, single if len(single) <= 12 else ticks(min(xs), max(xs), log_x), x_label, bottom)
+    y_axis(canvas, y, ticks(low, high, log_y, unit=y_unit), y_label, write, LEFT, RIGHT)
+    x_axis(canvas, x, single if len(single) <= 12 else ticks(min(xs), max(xs), log_x), x_label, bottom)
     for at, words in marks:
         canvas.line(x(at), top - 4, x(at), bottom, "mark", "5 4")
         late = x(at) > (LEFT + RIGHT) / 2
@@ -93,68 +93,6 @@ def line_chart(
     return canvas.svg()
 
 
-def scatter(
-    series: Series, x_label: str, y_label: str, title: str, identity: bool = True, band: float = 0.2
-) -> str:
-    """Draw points on two logarithmic axes of the same reach, as a square.
-
-    Parameters
-    ----------
-    series : sequence of (name, sequence of (x, y))
-    x_label, y_label, title : str
-    identity : bool
-        Draw the line where x and y are equal.
-    band : float
-        Draw also where y is off by this share either way (up to ``1 + band`` times, down to one
-        ``1 + band``-th); 0 for none [-].
-
-    Raises
-    ------
-    ValueError
-        If a value is not finite and positive.
-    """
-    points = [p for _, line in series for p in line]
-    top, side = 50.0, 470.0
-    bottom, right = top + side, LEFT + side
-    canvas = Canvas(WIDTH, bottom + 54, title, f"{y_label} against {x_label}, {len(points):,} points")
-    canvas.heading()
-    if not points:
-        canvas.text(WIDTH / 2, top + side / 2, "no points", "muted", "middle")
-        return canvas.svg()
-    both = [v for p in points for v in p]
-    check(both, True, "x or y")
-    low, high = min(both) / 1.1, max(both) * 1.1
-    x, y = scale(low, high, True, LEFT, right), scale(low, high, True, bottom, top)
-    at = ticks(low, high, True)
-    _y_axis(canvas, y, at, y_label, number, LEFT, right)
-    for value in at:
-        canvas.line(x(value), top, x(value), bottom)
-    _x_axis(canvas, x, at, x_label, bottom, right)
-    if identity:
-        canvas.line(x(low), y(low), x(high), y(high), "axis")
-        if band:
-            f = 1 + band
-            canvas.line(x(low), y(low * f), x(high / f), y(high), "axis", "3 4")
-            canvas.line(x(low * f), y(low), x(high), y(high / f), "axis", "3 4")
-    for colour, (name, line) in enumerate(series):
-        for a, b in line:
-            tip = f"{name}: {number(b)} at {number(a)}, {number(b / a - 1, percent=True)}"
-            canvas.marker(x(a), y(b), colour, tip, 3.2, 0.65)
-    words = [f"{name} ({len(line):,})" for name, line in series]
-    below = top + 14
-    for colour, word in enumerate(words):
-        canvas.marker(right + 34, below - 4, colour)
-        canvas.text(right + 46, below, word, "small", room=WIDTH - right - 60)
-        below += 22
-    if identity:
-        canvas.line(right + 26, below + 2, right + 42, below + 2, "axis")
-        canvas.text(right + 46, below + 6, "equal", "small muted")
-        if band:
-            canvas.line(right + 26, below + 24, right + 42, below + 24, "axis", "3 4")
-            canvas.text(right + 46, below + 28, f"off by {band:.0%}", "small muted")
-    return canvas.svg()
-
-
 def _reach(values: Sequence[float], log: bool, unit: str) -> tuple[float, float]:
     if log:
         return min(values) / 1.08, max(values) * 1.08
@@ -164,7 +102,7 @@ def _reach(values: Sequence[float], log: bool, unit: str) -> tuple[float, float]
     return (-rounded_up(-low, unit) if low < 0 else 0.0), (rounded_up(high * 1.04, unit) if high > 0 else 0.0)
 
 
-def _y_axis(
+def y_axis(
     canvas: Canvas,
     y: Place,
     at: Sequence[float],
@@ -173,19 +111,27 @@ def _y_axis(
     left: float,
     right: float,
 ) -> None:
+    """Draw lines across, and values at their left."""
     for value in at:
         canvas.line(left, y(value), right, y(value))
         canvas.text(left - 9, y(value) + 4, write(value), "tiny muted", "end")
     canvas.text(24, (y(at[0]) + y(at[-1])) / 2, label, "small", "middle", -90)
 
 
-def _x_axis(
-    canvas: Canvas, x: Place, at: Sequence[float], label: str, bottom: float, right: float = RIGHT
+def x_axis(
+    canvas: Canvas,
+    x: Place,
+    at: Sequence[float],
+    label: str,
+    bottom: float,
+    right: float = RIGHT,
+    write: Callable[[float], str] = number,
 ) -> None:
+    """Draw the axis, a stroke at each value and the words that have room."""
     canvas.line(LEFT, bottom, right, bottom, "axis")
     free = 0.0
     for value in at:
-        words = number(value)
+        words = write(value)
         half = width_of(words, "tiny") / 2
         canvas.line(x(value), bottom, x(value), bottom + 5, "axis")
         if x(value) - half > free:
