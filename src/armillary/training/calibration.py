@@ -24,9 +24,11 @@ class Chip:
 
     gemm : by peak key (``bf16``, ``fp8``, ``fp4``) [-]. attention, attention_backward : of the BF16 peak [-].
     flash2, flash2_backward : the same with FlashAttention-2, which Hopper and Blackwell run at less [-].
+    narrow, flash2_narrow : share of the attention rates that heads of 64 reach [-].
     memory : of HBM bandwidth [-].
     host : time that its usual host takes for what frameworks do there, over a recent x86 server's [-].
-    early : share of `gemm` that the software of the chip's first two years reached [-].
+    scale_up : share of the scale-up bandwidth that collectives sustain [-].
+    mature : year from which software reaches `gemm`. early : share of it that earlier software reached [-].
     """
 
     gemm: Mapping[str, float]
@@ -36,10 +38,15 @@ class Chip:
     flash2_backward: float
     memory: float
     host: float
+    scale_up: float
+    mature: int
     early: float
     gemm_half_depth: float
     wave_sensitivity: float
     attention_half_occupancy: float
+    attention_half_keys: float
+    narrow: float
+    flash2_narrow: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class Software:
 
     gap, gap_graphs : between kernels on the device, eager and under CUDA graphs [s].
     host_launch : host time to launch one kernel, eager [s]. graphs : True where CUDA graphs replay [-].
-    scale_up_share, scale_out_share : of ring bandwidth that collectives sustain [-].
+    scale_out_share : of the bandwidth of outer rings that collectives sustain [-].
     tensor_overlap, data_overlap, context_overlap, expert_overlap : share of that communication's time, or
         of the compute it hides under, that overlap really hides [-].
     tensors : collectives a layer that an exchange of gradients or weights is cut into [-].
@@ -60,9 +67,9 @@ class Software:
     dispatch_inside, dispatch_latency_inside : the same inside a scale-up domain, whatever the dispatcher.
     routing, routing_graphs : host time to route, count and synchronise in one MoE layer, per pass, eager
         and under CUDA graphs [s].
-    early : True for releases of 2024 and before, see `Chip.early`.
+    year : of the release, see `Chip.mature`.
     gemm_share : of the chip's GEMM rates that this framework and release reach [-].
-    grouped_share : of the GEMM rate that grouped GEMMs of experts sustain [-].
+    grouped_share : of the BF16 GEMM rate that grouped GEMMs of experts sustain [-].
     scan_share : of the attention rate that chunked linear recurrences reach [-].
     early_stop : True where full recomputation stops once backward has what it needs.
     selective_gemm : share of GEMMs that selective recomputation runs again [-].
@@ -80,7 +87,6 @@ class Software:
     gap_graphs: float
     host_launch: float
     graphs: bool
-    scale_up_share: float
     scale_out_share: float
     tensor_overlap: float
     data_overlap: float
@@ -95,7 +101,7 @@ class Software:
     dispatch_latency_inside: float
     routing: float
     routing_graphs: float
-    early: bool
+    year: int
     gemm_share: float
     grouped_share: float
     scan_share: float
@@ -140,6 +146,8 @@ class Calibration:
             * s.attention_share
             * (chip.flash2_backward if flash2 else chip.attention_backward),
             attention_half_occupancy=self.chip.attention_half_occupancy,
+            attention_half_keys=self.chip.attention_half_keys,
+            attention_narrow=chip.flash2_narrow if flash2 else chip.narrow,
             memory_bandwidth=accelerator.memory_bandwidth * self.chip.memory,
             unfused=s.unfused,
             gap=s.gap_graphs if s.graphs else s.gap,
@@ -150,7 +158,7 @@ class Calibration:
     @property
     def gemm_share(self) -> float:
         """Of the chip's GEMM rates that the software reaches [-]."""
-        return self.software.gemm_share * (self.chip.early if self.software.early else 1.0)
+        return self.software.gemm_share * (self.chip.early if self.software.year < self.chip.mature else 1.0)
 
     @property
     def hosted(self) -> Software:
@@ -169,34 +177,41 @@ class Calibration:
 
 
 @lru_cache(maxsize=1)
-def _table() -> dict[str, Any]:
+def table() -> dict[str, Any]:
+    """The calibration file as it is read: ``families``, ``chips`` and ``software``."""
     text = resources.files("armillary.training").joinpath("calibration.toml").read_text("utf-8")
     return tomllib.loads(text)
 
 
 def _values(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers of a table without its provenance."""
-    return {k: _values(v) if isinstance(v, Mapping) else v for k, v in entry.items() if k != "provenance"}
+    """Numbers of a table, without where they come from and what they stand beside."""
+    return {
+        k: _values(v) if isinstance(v, Mapping) else v
+        for k, v in entry.items()
+        if k not in ("provenance", "like")
+    }
 
 
-def family_of(accelerator: Accelerator) -> str:
-    """Chip of the calibration file that stands for `accelerator`: itself, its silicon's, its vendor's."""
-    table = _table()
-    families = table["families"]
+def _inherited(room: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Values of an entry over those of the one it is like, over the common ones."""
+    if name == "common":
+        return _values(room[name])
+    return _inherited(room, room[name].get("like", "common")) | _values(room[name])
+
+
+def _family(accelerator: Accelerator, known: Mapping[str, Any]) -> str:
+    """Chip of the file that stands for `accelerator`: itself, its silicon's, its vendor's."""
+    families = known["families"]
     vendor = accelerator.vendor.casefold()
     for name in (accelerator.name, families.get(accelerator.name), families.get(vendor)):
-        if name in table["chips"]:
+        if name in known["chips"]:
             return str(name)
     return str(families["other"])
 
 
-def lineage(framework: str) -> list[str]:
-    """Tables of the file that hold for a framework, the one it is like before its own."""
-    entry = _table()["software"].get(framework, {})
-    return [*(lineage(entry["like"]) if "like" in entry else []), framework]
-
-
-def calibration(accelerator: Accelerator, framework: str = "megatron") -> Calibration:
+def calibration(
+    accelerator: Accelerator, framework: str = "megatron", known: Mapping[str, Any] | None = None
+) -> Calibration:
     """Calibration of a chip under a framework.
 
     Parameters
@@ -204,31 +219,27 @@ def calibration(accelerator: Accelerator, framework: str = "megatron") -> Calibr
     accelerator : Accelerator
     framework : str
         A key of the file's ``software`` table.
+    known : mapping, optional
+        In place of `table`, e.g. with trial values of a fit.
 
     Raises
     ------
     InputError
         If the framework is unknown.
     """
-    table = _table()
-    software = {**_values(table["software"]["common"])}
-    if framework not in table["software"]:
-        known = ", ".join(k for k in table["software"] if k != "common")
-        raise InputError(f"unknown framework {framework!r} (known: {known})")
-    for name in lineage(framework):
-        software |= {k: v for k, v in _values(table["software"][name]).items() if k != "like"}
-    chips = table["chips"]
+    known = known or table()
+    if framework not in known["software"]:
+        names = ", ".join(k for k in known["software"] if k != "common")
+        raise InputError(f"unknown framework {framework!r} (known: {names})")
+    family = _family(accelerator, known)
     assumed: tuple[str, ...] = ()
-    entry = chips.get(accelerator.name)
-    values = _values(chips["common"])
-    if entry is None:
-        family = family_of(accelerator)
+    if family != accelerator.name:
         assumed = (f"kernel efficiency of {accelerator.name} is that of {family}",)
-        entry = chips[family]
-    values |= _values(entry)
+    values = _inherited(known["chips"], family)
     gemm = dict(values.pop("gemm"))
     for precision in accelerator.peak:
         if precision not in gemm and precision in ("fp8", "fp4"):
             gemm[precision] = gemm["bf16"]
             assumed = (*assumed, f"GEMM efficiency of {accelerator.name} in {precision} is that in bf16")
-    return Calibration(Chip(gemm=gemm, **values), Software(**software), assumed)
+    software = Software(**_inherited(known["software"], framework))
+    return Calibration(Chip(gemm=gemm, **values), software, assumed)

@@ -133,7 +133,7 @@ def operators_time(
     gradient_bytes : float
         Width of the weight gradient that is accumulated into. [byte]
     grouped_share : float
-        Of the GEMM rates that grouped GEMMs sustain. [-]
+        Of the BF16 GEMM rate that grouped GEMMs sustain. [-]
     fused_casts : bool
         Whether norms and activations write quantised results themselves. [-]
     """
@@ -186,7 +186,7 @@ def _gemm(
                 depth = g.inputs / tokens.etp
     quantised = g.low_precision and recipe.gemm != "bf16"
     flops, width = (low, recipe.gemm_bytes) if quantised else (kernels.gemm_flops, 2.0)
-    if g.experts > 1:
+    if g.experts > 1 and not quantised:
         flops = flops * grouped_share
     accumulate = 2 * gradient_bytes  # read and written
     forward = gemm_time(rows, columns, depth, groups, width, 2.0, flops, kernels)

@@ -17,6 +17,10 @@ ROOFLINE_SHARPNESS = 1.6
 grouped GEMMs on B200 and A100 together (MooreThreads/SimuMax configs; tools/fit_kernels.py)."""
 
 
+WIDE_HEAD = 128.0
+"""Head size from which attention kernels reach their rate; 64 reach `Kernels.attention_narrow` of it. [-]"""
+
+
 class Kernels(NamedTuple):
     """What a chip sustains in kernels.
 
@@ -26,6 +30,8 @@ class Kernels(NamedTuple):
     attention_flops : sustained by fused attention forward, causal FLOPs [FLOP/s].
     attention_backward_flops : the same, backward [FLOP/s].
     attention_half_occupancy : tiles per compute unit at which attention reaches half [-].
+    attention_half_keys : mean keys per query at which attention reaches half [-].
+    attention_narrow : share of the rates that heads of 64 reach [-].
     memory_bandwidth : sustained by memory-bound kernels [byte/s].
     unfused : bytes that memory-bound kernels move over those of fused ones [-].
     gap : between dependent kernels on the device [s].
@@ -39,6 +45,8 @@ class Kernels(NamedTuple):
     attention_flops: Numeric
     attention_backward_flops: Numeric
     attention_half_occupancy: Numeric
+    attention_half_keys: Numeric
+    attention_narrow: Numeric
     memory_bandwidth: Numeric
     unfused: Numeric
     gap: Numeric
@@ -128,10 +136,15 @@ def attention_time(
     -----
     Few heads and short sequences leave compute units idle: with `o` tiles of 128 queries per compute unit
     the rate is :math:`o / (o + o_{1/2})` of the sustained one (Dao 2023, arXiv:2307.08691, section 3.2).
+    Few keys leave each tile little work beside its start and the blocks on the diagonal: with `k` keys it
+    is :math:`k / (k + k_{1/2})`. Heads narrower than 128 reach less.
     """
     work = 2.0 * tokens * heads * keys * (qk_dim + v_dim) * products
     occupancy = tokens * heads / (128.0 * kernels.compute_units)
-    return work / flops * (1 + kernels.attention_half_occupancy / occupancy) + kernels.gap
+    narrowness = np.clip((WIDE_HEAD - np.asarray(v_dim)) / (WIDE_HEAD / 2), 0.0, 1.0)
+    rate = flops * (1 - (1 - kernels.attention_narrow) * narrowness)
+    ramp = (1 + kernels.attention_half_occupancy / occupancy) * (1 + kernels.attention_half_keys / keys)
+    return work / rate * ramp + kernels.gap
 
 
 def pass_time(moved: Numeric, kernels: Kernels) -> Numeric:

@@ -316,7 +316,7 @@ def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibrati
     kernels = calibration.kernels(chip)
     low = chip.peak.get(job.recipe.gemm, 0.0) * calibration.chip.gemm.get(job.recipe.gemm, 0.0)
     low = low * calibration.gemm_share
-    links = comm.Links.of(machine.rings, software.scale_up_share, software.scale_out_share)
+    links = comm.Links.of(machine.rings, calibration.chip.scale_up, software.scale_out_share)
     dispatch = comm.Links.of(machine.rings, software.dispatch_inside, software.dispatch[software.dispatcher])
     local = layout.micro_batch * job.sequence / layout.cp
     tokens = Tokens(
@@ -390,7 +390,7 @@ def stage_cost(job: Job, machine: Slice, layout: Layout, calibration: Calibratio
     `optimizer_bytes` of the layout.
     """
     software, chip = calibration.software, machine.accelerator
-    links = comm.Links.of(machine.rings, software.scale_up_share, software.scale_out_share)
+    links = comm.Links.of(machine.rings, calibration.chip.scale_up, software.scale_out_share)
     tables = _tables(job.model)
     spread = stages(tables, layout.pp, layout.vpp)
     first, last = stage_weights(job.model, tables, spread, layout)
@@ -476,7 +476,7 @@ def straggling(accelerators: Numeric, software: Software) -> Numeric:
 def stage_transfer(job: Job, machine: Slice, layout: Layout, calibration: Calibration) -> Numeric:
     """Time of one transfer of a micro-batch between stages [s]."""
     software = calibration.software
-    links = comm.Links.of(machine.rings, software.scale_up_share, software.scale_out_share)
+    links = comm.Links.of(machine.rings, calibration.chip.scale_up, software.scale_out_share)
     local = layout.micro_batch * job.sequence / layout.cp
     return comm.pipeline_transfer(local, job.model.hidden, layout, links)
 

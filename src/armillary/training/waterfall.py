@@ -72,7 +72,7 @@ KERNEL_WORDS = {
     ),
     "attention rate": ("fused attention sustains a share of the BF16 peak", "a newer attention kernel"),
     "attention occupancy": (
-        "few heads and tokens leave compute units idle; gaps",
+        "few heads, keys and tokens leave compute units idle; gaps",
         "less tp, larger micro-batches",
     ),
 }
@@ -158,19 +158,21 @@ def _gemm(
 ) -> dict[str, float]:
     """What GEMMs lose of `ideal` seconds until `real`."""
     no_ramp = {"gemm_half_depth": 0.0, "wave_sensitivity": 0.0}
-    at_peak = {"gemm": dict.fromkeys(calibration.chip.gemm, 1.0), **no_ramp}
+    at_peak = {"gemm": dict.fromkeys(calibration.chip.gemm, 1.0), "early": 1.0, **no_ramp}
+    software = calibration.software
+    shares = {name: getattr(software, name) for name in ("gemm_share", "grouped_share")}
+    whole = dict.fromkeys(shares, 1.0)
     even = job._replace(imbalance=1.0)
 
-    def seconds(what: Job, chip: dict[str, Any], grouped: float) -> float:
-        known = _without_gaps(calibration, chip).with_software(grouped_share=grouped)
+    def seconds(what: Job, chip: dict[str, Any], reached: dict[str, float]) -> float:
+        known = _without_gaps(calibration, chip).with_software(**reached)
         return _float(estimate(what, _without_hbm(machine), layout, known).time.gemm)
 
-    share = calibration.software.grouped_share
-    bf16 = seconds(even._replace(recipe=recipe("bf16")), at_peak, 1.0)
-    peak = seconds(even, at_peak, 1.0)
-    sustained = seconds(even, no_ramp, share)
-    uneven = seconds(job, no_ramp, share)
-    tiled = seconds(job, {}, share)
+    bf16 = seconds(even._replace(recipe=recipe("bf16")), at_peak, whole)
+    peak = seconds(even, at_peak, whole)
+    sustained = seconds(even, no_ramp, shares)
+    uneven = seconds(job, no_ramp, shares)
+    tiled = seconds(job, {}, shares)
     # Ratios, so that padding, which perfect kernels keep, counts as a loss of tiles alone.
     low = ideal * (peak / bf16)
     rate = low * (sustained / peak)
@@ -188,7 +190,10 @@ def _attention(
     job: Job, machine: Slice, layout: Layout, calibration: Calibration, ideal: float, real: float
 ) -> dict[str, float]:
     """What attention and recurrences lose of `ideal` seconds until `real`."""
-    full: dict[str, Any] = {"attention_half_occupancy": 0.0}
+    full: dict[str, Any] = {
+        **dict.fromkeys(("attention_half_occupancy", "attention_half_keys"), 0.0),
+        **dict.fromkeys(("narrow", "flash2_narrow"), 1.0),
+    }
     shares = dict.fromkeys(("attention", "attention_backward", "flash2", "flash2_backward"), 1.0)
 
     def seconds(chip: dict[str, Any], share: float) -> float:

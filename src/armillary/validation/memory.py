@@ -101,10 +101,21 @@ def read_slice(row: Mapping[str, str], catalog: Catalog) -> tuple[Job, Slice, La
     dp = accelerators // (tp * cp * pp)
     exchange = CONTEXT_EXCHANGES.index("ulysses")
     layout = Layout(
-        tp=tp, cp=cp, pp=pp, dp=dp, ep=ep, micro_batch=1, zero=1, shard=dp * cp, cp_exchange=exchange
+        tp=tp,
+        cp=cp,
+        pp=pp,
+        dp=dp,
+        ep=ep,
+        micro_batch=1,
+        zero=1,
+        shard=dp * cp,
+        cp_exchange=exchange,
+        overlap_tp=0,
+        overlap_dp=0,
     )
     job = Job(model, cells.whole("seq"), cells.whole("microbatches") * dp, recipe("bf16"))
     assumed = ["micro_batch=1", f"zero=1 over {dp * cp} ranks", "recompute=none", "precision=bf16"]
+    assumed += ["overlap_tp=0, overlap_dp=0 (Megatron's defaults)"]
     assumed += ["cp_exchange=ulysses (the source's scripts)"] if cp > 1 else []
     return job, _box(chip, accelerators, catalog), layout, (*cells.assumed, *assumed)
 

@@ -24,6 +24,11 @@ METRICS = (
 )
 """Columns that can be predicted, in their own units (percent for `mfu_as_reported`)."""
 
+SAME_JOB = (
+    *("source", "model", "gpu", "precision", "seq_len", "interconnect", "recompute", "fsdp_zero"),
+    *("tp", "pp", "vpp", "cp", "ep", "etp"),
+)
+"""Columns that do not change along a scaling curve."""
 SCALES = ((8, "up to 8"), (64, "9 to 64"), (512, "65 to 512"), (2048, "513 to 2048"))
 
 
@@ -68,9 +73,9 @@ def validate_training(
     return scored
 
 
-def default_calibration(setup: Setup) -> Calibration:
-    """The calibration of a row's chip, framework and stated software features."""
-    found = calibration(setup.machine.accelerator, setup.framework)
+def default_calibration(setup: Setup, known: Mapping[str, Any] | None = None) -> Calibration:
+    """The calibration of a row's chip, framework and stated software features; `known` as there."""
+    found = calibration(setup.machine.accelerator, setup.framework, known)
     return found.with_software(graphs=setup.graphs, dispatcher=setup.dispatcher)
 
 
@@ -79,7 +84,7 @@ def labels(row: Mapping[str, str]) -> dict[str, Any]:
     cells = Cells(row)
     return {
         "accelerators": _measured(row, "num_gpus") or 0.0,
-        "job": "|".join(cells.text(c) for c in ("source", "model", "gpu", "precision", "seq_len")),
+        "job": "|".join(cells.text(c) for c in SAME_JOB),
         "chip": row.get("gpu", ""),
         "scale": _scale(row.get("num_gpus", "")),
         "source": row.get("source", ""),
