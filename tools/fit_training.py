@@ -73,7 +73,7 @@ SHARE_SIGMA, LATENCY_SIGMA = 0.25, 0.5
 PRIOR, TIE = 0.15, 10.0
 """Weight of the prior, and of the tie between the GEMM shares of chips of one generation."""
 TIED = tuple(f"chips.{chip}.gemm" for chip in ("b200", "b300", "gb200", "gb300"))
-NOISE = 0.05
+NOISE = 0.02
 """Residual that counts as one. [-]"""
 
 BOUNDS = {

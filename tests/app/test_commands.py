@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -347,3 +349,20 @@ def test_validate_takes_the_shipped_measurements_and_records_only_them(capsys):
 def test_unknown_commands_and_versions(capsys):
     assert call("frobnicate", capsys=capsys)[0] == 2
     assert call("--version", capsys=capsys)[0] == 0
+
+
+def test_an_interrupted_search_gives_the_best_so_far_and_says_what_it_did_not_see(monkeypatch, capsys):
+    room = sys.modules["armillary.training.search"]
+    whole, calls = room._Run.block, []
+
+    def block(run, part):
+        calls.append(part)
+        if len(calls) > room.BLOCKS_PER_WAVE:
+            raise KeyboardInterrupt
+        return whole(run, part)
+
+    monkeypatch.setattr(room, "COMBINATIONS_PER_BLOCK", 2000)
+    monkeypatch.setattr(room._Run, "block", block)
+    code, out, _ = call(*TRAIN, capsys=capsys)
+    assert code == 0
+    assert re.search(r"interrupted: \d+% of the space was not seen", out)

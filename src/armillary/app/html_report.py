@@ -91,7 +91,7 @@ def _workload(w: WorkloadAnswer, top: int) -> dict[str, Any]:
         "missed": w.infeasible,
         "summary": plan_tables.plan_summary(plan),
         "bounds": report_view.bound_text(w),
-        "seen": f"{plan.evaluated:,} valid layouts timed of {plan.seen:,} combinations",
+        "seen": plan_tables.counted(plan),
         "figures": [
             steps,
             waterfall_figure(plan.waterfall, "From the ideal step to the predicted one"),

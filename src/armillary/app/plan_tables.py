@@ -65,6 +65,16 @@ def bar(parts: dict[str, float], whole: float, unit: str, width: int = 60) -> Re
     return Group(line, legend)
 
 
+def counted(plan: TrainingPlan) -> str:
+    """How much of the space the answer rests on."""
+    words = f"{plan.evaluated:,} valid layouts timed of {plan.seen:,} combinations"
+    if plan.pruned:
+        words += f", {plan.pruned:,} more ruled out by a bound on time and memory"
+    if plan.unseen:
+        words += f"; interrupted: {plan.unseen:.0%} of the space was not seen, so better may be there"
+    return words
+
+
 def plan_summary(plan: TrainingPlan) -> list[tuple[str, str]]:
     """What a planner asks first, in words and units."""
     best = plan.best
@@ -126,8 +136,7 @@ def plan_view(plan: TrainingPlan, top: int) -> RenderableType:
     e = plan.best.estimate
     roomy = plan.roomiest[0]
     footer = [
-        f"{plan.evaluated:,} valid layouts timed of {plan.seen:,} combinations; "
-        f"{sum(s.too_large for s in plan.searches):,} did not fit in memory",
+        f"{counted(plan)}; {sum(s.too_large for s in plan.searches):,} did not fit in memory",
         f"most headroom within 10% of the fastest: {roomy.layout.describe()} "
         f"({float(roomy.estimate.memory.total) / 1e9:.0f} GB, {show(float(roomy.estimate.time.total), 's')})",
         *(f"assumed: {a}" for a in plan.assumed),
@@ -227,6 +236,8 @@ def plan_json(plan: TrainingPlan, top: int) -> dict[str, Any]:
         "roomiest": [candidate_json(c) for c in plan.roomiest[:top]],
         "pareto": [candidate_json(c) for c in plan.front],
         "evaluated": plan.evaluated,
+        "pruned": plan.pruned,
+        "unseen": plan.unseen,
         "combinations": plan.seen,
         "out_of_memory": sum(s.too_large for s in plan.searches),
         "invalid": {reason: count for s in plan.searches for reason, count in s.invalid.items()},

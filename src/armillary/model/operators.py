@@ -70,6 +70,7 @@ class AttentionCore(NamedTuple):
     qk_dim: int
     v_dim: int
     window: int
+    name: str = "attention"
 
 
 class Scan(NamedTuple):

@@ -119,6 +119,11 @@ class Software:
     memory_fixed: float
 
     @property
+    def fused_permutation(self) -> bool:
+        """True where the dispatcher permutes tokens while it sends them, which full graphs build on."""
+        return self.graphs and self.dispatcher == "hybridep"
+
+    @property
     def deduplicates(self) -> bool:
         """True where a token crosses to a remote domain once; NCCL's all-to-all sends every copy."""
         return self.dispatcher != "nccl"

@@ -75,6 +75,10 @@ GRADIENT_BUCKETS = 16.0
 cuts buckets of 40 million parameters and more. [-]"""
 
 
+PERMUTATIONS = ("permute", "unpermute")
+"""Passes that HybridEP does while it sends, see `Software.fused_permutation`."""
+
+
 class Job(NamedTuple):
     """What is trained.
 
@@ -331,7 +335,7 @@ def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibrati
 
     def timed(operators: Any) -> LayerTimes:
         return operators_time(
-            operators,
+            [o for o in operators if not (software.fused_permutation and o.name in PERMUTATIONS)],
             tokens,
             kernels,
             low,

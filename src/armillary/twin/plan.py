@@ -35,6 +35,7 @@ class TrainingPlan:
     granted : accelerators paid for [-]; a layout may leave some of each domain idle as spares.
     searches : one a way of using the domains (all of it, or a power of two of it).
     calibrated : what chips and software were taken to sustain.
+    ways : searches that the answer takes; an interrupt leaves fewer [-].
     """
 
     job: Job
@@ -44,6 +45,7 @@ class TrainingPlan:
     price: Price | None
     searches: tuple[Search, ...]
     calibrated: Calibration
+    ways: int = 1
 
     @property
     def assumed(self) -> tuple[str, ...]:
@@ -132,6 +134,16 @@ class TrainingPlan:
         return sum(s.evaluated for s in self.searches)
 
     @property
+    def pruned(self) -> int:
+        """Valid layouts that a bound on time and memory ruled out, untimed [-]."""
+        return sum(s.pruned for s in self.searches)
+
+    @property
+    def unseen(self) -> float:
+        """Share of the searches that an interrupt left unseen, 0 to 1."""
+        return 1 - sum(1 - s.unseen for s in self.searches) / self.ways
+
+    @property
     def seen(self) -> int:
         """Combinations looked at, invalid ones included [-]."""
         return sum(s.space.size + sum(s.invalid.values()) for s in self.searches)
@@ -192,8 +204,12 @@ def plan_training(
             f"it has {', '.join(chip.peak)}"
         )
     known = calibrated or calibration(chip)
-    searches = tuple(search(job, s, known, fixed, top, progress) for s in slices)
-    return TrainingPlan(job, machine, accelerators, tokens, price, searches, known)
+    searches: list[Search] = []
+    for part in slices:
+        searches.append(search(job, part, known, fixed, top, progress))
+        if searches[-1].unseen:  # interrupted
+            break
+    return TrainingPlan(job, machine, accelerators, tokens, price, tuple(searches), known, ways=len(slices))
 
 
 def grown(machine: Machine, partition: Partition, accelerators: int) -> Machine:
