@@ -100,3 +100,14 @@ def test_narrow_optimizer_state_saves_its_bytes(dense):
     wide = estimate(job, part, DENSE, known).memory.optimizer
     narrow = estimate(job, part, DENSE._replace(optimizer_bytes=8.0), known).memory.optimizer
     assert float(narrow) == pytest.approx(float(wide) * 8 / 12)
+
+
+def test_tensor_parallel_overlap_ends_at_the_domain(make_job, make_slice):
+    job, part = make_job("llama-3.1-70b", 256), make_slice("p5", 128)
+
+    def exposed(tp, overlap):
+        layout = Layout(tp=tp, dp=128 // tp, zero=1, shard=128 // tp, overlap_tp=overlap)
+        return float(estimate(job, part, layout, calibration(part.accelerator)).time.tensor_parallel)
+
+    assert exposed(8, 1) < 0.6 * exposed(8, 0)
+    assert exposed(16, 1) == pytest.approx(exposed(16, 0))

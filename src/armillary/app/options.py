@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from armillary.catalog import Catalog
     from armillary.twin import Price
 
-_COUNT = re.compile(r"\A\s*([\d.]+(?:e\d+)?)\s*([kKMGTB]?)\s*-?\s*(tokens?|sequences?|seqs?)?\s*\Z")
+_COUNT = re.compile(r"\A\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([kKMGTB]?)\s*-?\s*(tokens?|sequences?|seqs?)?\s*\Z")
 _SCALE = {"": 1, "k": 2**10, "K": 2**10, "M": 2**20, "G": 2**30, "B": 1e9, "T": 1e12}
 
 
@@ -64,7 +64,7 @@ def tokens(text: str) -> float:
     try:
         return parse(text, "token")
     except InputError:
-        match = re.match(r"\A\s*([\d.]+(?:[eE]\d+)?)\s*([kMBGT]?)\s*\Z", text)
+        match = re.match(r"\A\s*(\d+(?:\.\d+)?(?:[eE]\d+)?)\s*([kMBGT]?)\s*\Z", text)
         if match is None:
             raise InputError(f"--tokens {text!r}: write it as '15T' or '15e12 tokens'") from None
         scale = {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}[match[2]]

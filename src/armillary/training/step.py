@@ -322,6 +322,9 @@ def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibrati
     low = low * calibration.gemm_share
     links = comm.Links.of(machine.rings, calibration.chip.scale_up, software.scale_out_share)
     dispatch = comm.Links.of(machine.rings, software.dispatch_inside, software.dispatch[software.dispatcher])
+    # Tensor-parallel overlap writes into the other ranks' memory (Transformer Engine's user buffers).
+    inside = comm.groups(layout).tensor.ranks(links)[0] >= layout.tp
+    layout = layout._replace(overlap_tp=layout.overlap_tp * inside)
     local = layout.micro_batch * job.sequence / layout.cp
     tokens = Tokens(
         local,

@@ -170,7 +170,7 @@ def factors(row: Mapping[str, str], setup: Setup) -> tuple[tuple[str, str], ...]
 
 
 def _measured(row: Mapping[str, str], metric: str) -> float | None:
-    match = re.match(r"\s*~?([\d.]+(?:[eE][-+]?\d+)?)", row.get(metric) or "")
+    match = re.match(r"\s*~?(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)", row.get(metric) or "")
     value = float(match[1]) if match else 0.0
     return value if value > 0 else None
 

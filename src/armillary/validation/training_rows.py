@@ -324,7 +324,7 @@ def _nic(r: Cells, chip: Accelerator) -> float:
     per_node = re.search(r"(\d+)\s*x\s*(\d+)\s*Gb", text)
     if per_node and r.text("source").startswith("InternEvo"):
         return int(per_node[1]) * int(per_node[2]) * 1e9 / 8 / 8
-    node_rate = re.search(r"([\d.]+)\s*(T|G)b(?:ps|/s) per (?:8-GPU )?node", text)
+    node_rate = re.search(r"(\d+(?:\.\d+)?)\s*(T|G)b(?:ps|/s) per (?:8-GPU )?node", text)
     if node_rate:
         return float(node_rate[1]) * (1e12 if node_rate[2] == "T" else 1e9) / 8 / 8
     each = re.search(r"(\d+)\s*Gb/s[^,]* per GPU", text)
