@@ -211,6 +211,11 @@ def _text_part(config: Config) -> Config:
     return config
 
 
+def _every(place: str, key: str, flat: Config, default: int, layers: int) -> int:
+    """Of so many layers the last is different; one more than there are says none is."""
+    return min(_whole_number(place, key, flat.get(key, default)), layers + 1)
+
+
 def _read(place: str, kind: str, part: Config, whole: Config) -> dict[str, object]:
     flat = {**part, **_nested(part)}
     values: dict[str, object] = dict(_TRAITS.get(kind, {}))
@@ -353,18 +358,13 @@ def _patterns(place: str, kind: str, flat: Config, values: dict[str, object]) ->
             )
         values["mixers"] = _period("".join(_LETTERS[t] for t in types))
     elif flat.get("full_attention_interval"):
-        values["mixers"] = (
-            "L" * (_whole_number(place, "full_attention_interval", flat["full_attention_interval"]) - 1) + "F"
-        )
+        values["mixers"] = "L" * (_every(place, "full_attention_interval", flat, 4, layers) - 1) + "F"
     elif kind == "llama4_text":
         values["mixers"] = "SSSF"
     elif kind == "gemma2":
         values["mixers"] = "SF"
     elif kind == "gemma3_text":
-        values["mixers"] = (
-            "S" * (_whole_number(place, "sliding_window_pattern", flat.get("sliding_window_pattern", 6)) - 1)
-            + "F"
-        )
+        values["mixers"] = "S" * (_every(place, "sliding_window_pattern", flat, 6, layers) - 1) + "F"
     elif kind == "gpt_oss":
         values["mixers"] = "SF"
     elif values.get("window") and flat.get("use_sliding_window", True):
