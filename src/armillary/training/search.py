@@ -298,7 +298,6 @@ class _Run:
         lengths = {name: len(getattr(found.options, name)) for name in POLICIES}
         self.other_policies = int(np.prod([n for name, n in lengths.items() if name != "sharding"]))
         self.shortlist = _Shortlist(top)
-        self.candidates: dict[Layout, Candidate] = {}
         # A layer's time depends on few of the degrees: it is worked out once for each way to split it.
         split = np.stack([found.degrees[name] for name in ("tp", "cp", "ep", "etp")])
         (tp, cp, ep, etp), index = np.unique(split, axis=1, return_inverse=True)
@@ -327,25 +326,31 @@ class _Run:
         lacking = [outcome.nearest for outcome in outcomes if outcome.nearest is not None]
         nearest = min(lacking, key=lambda item: item.memory) if lacking else None
         short = self.shortlist
+        named = {item.order: item.layout for item in (*short.fastest, *short.front)}
+        if nearest is not None and not named:
+            named[nearest.order] = nearest.layout
+        candidates = dict(zip(named, self._candidates(list(named.values())), strict=True))
         return Search(
             space=self.space,
-            fastest=tuple(self._candidate(item.layout) for item in short.fastest),
-            roomiest=tuple(self._candidate(item.layout) for item in short.roomiest),
-            front=tuple(self._candidate(item.layout) for item in short.front),
+            fastest=tuple(candidates[item.order] for item in short.fastest),
+            roomiest=tuple(candidates[item.order] for item in short.roomiest),
+            front=tuple(candidates[item.order] for item in short.front),
             evaluated=sum(outcome.evaluated for outcome in outcomes),
             too_large=sum(outcome.too_large for outcome in outcomes),
             pruned=sum(outcome.pruned for outcome in outcomes),
             invalid=self.space.invalid,
-            nearest=None if nearest is None or short.fastest else self._candidate(nearest.layout),
+            nearest=None if nearest is None else candidates.get(nearest.order),
             unseen=1 - done / total if total else 0.0,
         )
 
-    def _candidate(self, layout: Layout) -> Candidate:
-        """Work a layout out in full, once."""
-        if layout not in self.candidates:
-            answer = estimate(self.space.job, self.space.machine, layout, self.calibration)
-            self.candidates[layout] = Candidate(layout, answer)
-        return self.candidates[layout]
+    def _candidates(self, layouts: Sequence[Layout]) -> list[Candidate]:
+        """Work layouts out in full, all at once."""
+        if not layouts:
+            return []
+        together = Layout(*(np.array(values) for values in zip(*layouts, strict=True)))
+        answer = estimate(self.space.job, self.space.machine, together, self.calibration)
+        each = _each(lambda values: np.broadcast_to(values, (len(layouts),)).tolist(), answer)
+        return [Candidate(layout, _each_at(i, each)) for i, layout in enumerate(layouts)]
 
     def block(self, part: slice) -> _Outcome:
         """Time the layouts of a part of the space."""
@@ -445,6 +450,11 @@ def _larger(used: tuple[Numeric, ...], held: tuple[Numeric, ...]) -> Numeric:
 def _least(values: Numeric) -> Numeric:
     """Least over the ways of sharding."""
     return np.min(values, axis=SHARDING, keepdims=True)
+
+
+def _each_at(index: int, tree: Any) -> Any:
+    """Entry `index` of every list of nested tuples."""
+    return _each(lambda values: values[index], tree)
 
 
 def _each(f: Callable[[Numeric], Numeric], tree: Any) -> Any:

@@ -73,8 +73,6 @@ for two accelerators (NVIDIA Grace datasheet, 2023), shared with the input pipel
 GRADIENT_BUCKETS = 16.0
 """Buckets of a gradient exchange: the last to be reduced has nothing to hide under. Assumption; Megatron-Core
 cuts buckets of 40 million parameters and more. [-]"""
-
-
 PERMUTATIONS = ("permute", "unpermute")
 """Passes that HybridEP does while it sends, see `Software.fused_permutation`."""
 
@@ -468,11 +466,12 @@ def exposed_exchange(cost: StageCost, mean: Durations, room: Numeric, contention
         What hidden communication still costs, over its own time: it takes compute units and memory
         bandwidth from the kernels that it runs beside. [-]
     """
-    backward, forward = room * mean.backward, room * mean.forward
     reduce = cost.reduce + cost.regather
-    hidden = np.minimum(reduce, backward) + np.minimum(cost.gather, forward)
-    beyond = np.maximum(reduce - backward, 0.0) + np.maximum(cost.gather - forward, 0.0)
-    return (beyond + contention * hidden) * cost.last_chunk
+    beyond = np.maximum(reduce - room * mean.backward, 0.0)
+    beyond = beyond + np.maximum(cost.gather - room * mean.forward, 0.0)
+    # What is hidden is the whole less what is beyond, so that only the latter sees every layout.
+    price = contention * (reduce + cost.gather) * (np.asarray(room) > 0)
+    return beyond * ((1 - contention * (np.asarray(room) > 0)) * cost.last_chunk) + price * cost.last_chunk
 
 
 def straggling(accelerators: Numeric, software: Software) -> Numeric:
