@@ -183,9 +183,11 @@ def _precision(r: Cells, framework: str) -> str:
         return "fp8-mx"
     if "cs" in text.split("-") or "current" in text or "rowwise" in text or "tensorwise" in text:
         return "fp8-current"
+    if "float8" in text:  # torchao's Float8Linear scales by the tensor at hand unless told otherwise
+        return "fp8-current"
     if "block" in text or "subchannel" in text or text.endswith("-sc"):
         return "fp8-block"
-    return "fp8" if "fp8" in text or "float8" in text else "bf16"
+    return "fp8" if "fp8" in text else "bf16"
 
 
 def _layout(r: Cells, accelerators: int, model: Transformer, framework: str) -> Layout:
