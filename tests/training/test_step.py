@@ -111,3 +111,16 @@ def test_tensor_parallel_overlap_ends_at_the_domain(make_job, make_slice):
 
     assert exposed(8, 1) < 0.6 * exposed(8, 0)
     assert exposed(16, 1) == pytest.approx(exposed(16, 0))
+
+
+def test_a_causal_mask_that_is_not_balanced_costs_what_the_last_rank_sees(make_job, make_slice):
+    job, part = make_job("llama-3.1-8b", 8, 131072), make_slice("p5", 64)
+    even = calibration(part.accelerator)
+    skewed = even.with_software(balances_context=False)
+
+    def attention(cp, known):
+        layout = Layout(cp=cp, dp=64 // cp, zero=3, shard=64)
+        return float(estimate(job, part, layout, known).time.attention)
+
+    assert attention(1, skewed) == pytest.approx(attention(1, even))
+    assert attention(8, skewed) == pytest.approx((2 - 1 / 8) * attention(8, even), rel=0.02)

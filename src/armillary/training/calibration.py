@@ -79,6 +79,8 @@ class Software:
     unfused : bytes that memory-bound work moves over those of fused kernels [-].
     fused_attention : False before FlashAttention.
     fused_loss : True where the loss writes its gradient over the logits, as Megatron-Core's does.
+    balances_context : True where context-parallel ranks share a causal mask evenly (each takes a part from
+        either end of the sequence); else the last sees :math:`2 - 1/cp` times the mean of keys.
     fused_casts : True where norms and activations write quantised results themselves.
     jitter : standard deviation of a rank's step time over its mean [-].
     """
@@ -112,6 +114,7 @@ class Software:
     attention_share: float
     unfused: float
     fused_attention: bool
+    balances_context: bool
     fused_casts: bool
     fused_loss: bool
     jitter: float

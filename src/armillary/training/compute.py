@@ -27,6 +27,7 @@ class Tokens(NamedTuple):
     sequence : length that attention looks back over [token].
     tp, sequence_split, ep, etp : divisors, see `Layout` [-].
     imbalance : most loaded expert rank over the mean [-].
+    causal_skew : keys of the context-parallel rank that sees most, over the mean [-].
     """
 
     local: Numeric
@@ -36,6 +37,7 @@ class Tokens(NamedTuple):
     ep: Numeric
     etp: Numeric
     imbalance: Numeric = 1.0
+    causal_skew: Numeric = 1.0
 
     @property
     def routed(self) -> Numeric:
@@ -208,7 +210,7 @@ def _gemm(
 
 def _attention(a: AttentionCore, tokens: Tokens, kernels: Kernels) -> LayerTimes:
     heads = a.heads / tokens.tp
-    keys = causal_keys(tokens.sequence, a.window)
+    keys = causal_keys(tokens.sequence, a.window) * tokens.causal_skew
     forward = attention_time(
         tokens.local, heads, a.qk_dim, a.v_dim, keys, kernels.attention_flops, 1.0, kernels
     )

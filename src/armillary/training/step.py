@@ -332,6 +332,7 @@ def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibrati
         layout.ep,
         layout.etp,
         min(job.imbalance, job.capacity),
+        1.0 if software.balances_context else 2.0 - 1.0 / np.asarray(layout.cp),
     )
 
     def timed(operators: Any) -> LayerTimes:
