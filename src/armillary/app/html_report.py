@@ -56,6 +56,10 @@ def _fleet(fleet: Fleet) -> dict[str, Any]:
     }
 
 
+SLOWEST_DRAWN = 10.0
+"""Of the Pareto front, layouts at most this many times as slow as the fastest are drawn. [-]"""
+
+
 def _workload(w: WorkloadAnswer, top: int) -> dict[str, Any]:
     if w.plan is None:
         return {"title": report_view.workload_title(w), "infeasible": w.infeasible}
@@ -72,11 +76,12 @@ def _workload(w: WorkloadAnswer, top: int) -> dict[str, Any]:
         "What fills the memory of the fullest accelerator",
         limit=plan.best.estimate.capacity,
     )
+    points = [(float(c.estimate.memory.total) / 1e9, float(c.estimate.time.total)) for c in plan.front]
     front = line_chart(
         [
             (
                 "Pareto front",
-                [(float(c.estimate.memory.total) / 1e9, float(c.estimate.time.total)) for c in plan.front],
+                [(gb, seconds) for gb, seconds in points if seconds <= SLOWEST_DRAWN * plan.step],
             )
         ],
         "memory of the fullest accelerator [GB]",
