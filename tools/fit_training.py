@@ -81,7 +81,7 @@ BOUNDS = {
     "fp8": (0.25, 0.85),
     "fp4": (0.1, 0.8),
     "memory": (0.6, 0.92),
-    "unfused": (1.0, 3.0),
+    "unfused": (1.0, 4.0),
     "attention_share": (0.3, 1.0),
     "scale_up": (0.3, 0.85),
     "scale_out_share": (0.4, 0.98),

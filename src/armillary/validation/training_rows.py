@@ -104,7 +104,9 @@ def _framework(r: Cells) -> str:
         return "fsdp-2023" if "MP mode PURE" in r.text("notes") else "fsdp"
     if source.startswith("Llama 3"):  # Meta's own stack, with kernels of its time
         return "megatron-2024"
-    if source.startswith(("torchtitan", "IBM fms", "NeMo AutoModel")) or "FSDP" in r.text("fsdp_zero"):
+    if source.startswith("NeMo AutoModel"):
+        return "automodel"
+    if source.startswith(("torchtitan", "IBM fms")) or "FSDP" in r.text("fsdp_zero"):
         notes = r.text("notes").casefold()  # asynchronous tensor parallelism comes with torch.compile
         compiled = "compile" in notes or "async" in notes or source.startswith("IBM fms")
         return "torch-compile" if compiled else "torch"
@@ -242,7 +244,7 @@ def _layout(r: Cells, accelerators: int, model: Transformer, framework: str) -> 
 
 def _tensor_overlap(r: Cells, framework: str) -> int:
     """Tensor-parallel communication under compute: torchtitan says where (AsyncTP), Megatron has it now."""
-    if framework.startswith("torch"):
+    if framework.startswith("torch") or framework == "automodel":
         return int("async" in r.text("notes").casefold())
     return int(framework != "megatron-2021")
 
@@ -286,7 +288,7 @@ def _sharding(r: Cells, ranks: int, dp: int, framework: str) -> tuple[int, int]:
 def _recompute(r: Cells, framework: str) -> int:
     text = r.text("recompute").casefold()
     if not text:
-        default = 1 if framework.startswith("torch") else 0
+        default = 1 if framework.startswith("torch") or framework == "automodel" else 0
         r.assumed.append(f"recompute={'selective' if default else 'none'}")
         return default
     if text.startswith("none") or "offload" in text:
