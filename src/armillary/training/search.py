@@ -107,10 +107,16 @@ class Search:
         if self.nearest is None:
             n, batch = self.space.machine.accelerators, int(self.space.job.global_batch)
             if self.space.num_degrees == 0 and not self.space.divides_somehow():
+                odd = _odd_part(n)
+                cure = (
+                    "take accelerators with fewer odd factors, e.g. a power of two times the scale-up "
+                    f"domain, or a batch that is a multiple of {odd}"
+                    if odd > 1
+                    else "take a batch that is a multiple of a larger power of two"
+                )
                 return (
                     f"no layout is valid: {n:,} accelerators and {batch:,} sequences do not divide\n"
-                    "  hint: take accelerators with fewer odd factors, e.g. a power of two times the "
-                    f"scale-up domain, or a batch that is a multiple of {_odd_part(n)}"
+                    f"  hint: {cure}"
                 )
             if self.space.num_degrees:
                 return f"no layout is valid: {batch:,} sequences divide by no number of data-parallel ranks"
