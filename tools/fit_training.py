@@ -94,6 +94,7 @@ BOUNDS = {
     "dispatch_inside": (0.1, 0.98),
     "dispatch_latency_inside": (2e-6, 1e-3),
     "routing": (2e-6, 1.5e-3),
+    "expert_launch": (1e-7, 2e-4),
     "routing_graphs": (1e-6, 1e-4),
     "host": (0.5, 4.0),
     "early": (0.7, 1.0),

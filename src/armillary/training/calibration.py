@@ -67,6 +67,7 @@ class Software:
     dispatch_inside, dispatch_latency_inside : the same inside a scale-up domain, whatever the dispatcher.
     routing, routing_graphs : host time to route, count and synchronise in one MoE layer, per pass, eager
         and under CUDA graphs [s].
+    expert_launch : host time to launch the products of one expert on this rank, per pass, eager [s].
     year : of the release, see `Chip.mature`.
     gemm_share : of the chip's GEMM rates that this framework and release reach [-].
     grouped_share : of the BF16 GEMM rate that grouped GEMMs of experts sustain [-].
@@ -102,6 +103,7 @@ class Software:
     dispatch_inside: float
     dispatch_latency_inside: float
     routing: float
+    expert_launch: float
     routing_graphs: float
     year: int
     gemm_share: float
@@ -175,6 +177,7 @@ class Calibration:
         return replace(
             s,
             host_launch=s.host_launch * host,
+            expert_launch=0.0 if s.graphs else s.expert_launch * host,
             routing=s.routing_graphs if s.graphs else s.routing * host,
             dispatch_latency={name: latency * host for name, latency in s.dispatch_latency.items()},
         )

@@ -28,7 +28,17 @@ ACCELERATOR_STEP = 2
 """How many times the accelerators are tried: groups must stay whole. [-]"""
 GROUPS = ("network", "chip", "software", "scale")
 """What a thing belongs to; all but ``scale`` are rates, capacity aside."""
-OVERHEADS = (*("gap", "gap_graphs", "host_launch", "routing", "routing_graphs", "dispatch_latency_inside"),)
+OVERHEADS = (
+    *(
+        "gap",
+        "gap_graphs",
+        "host_launch",
+        "routing",
+        "routing_graphs",
+        "expert_launch",
+        "dispatch_latency_inside",
+    ),
+)
 """Times of `Software` that the host and its kernels launches cost."""
 
 Turned = tuple[Slice, Calibration]

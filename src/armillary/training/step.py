@@ -371,7 +371,7 @@ def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibrati
                 local, f.latent or model.hidden, f.top_k, 2.0, software.deduplicates, layout, dispatch
             )
             expert = 2 * (once + latency)
-            routing = software.routing
+            routing = software.routing + software.expert_launch * f.experts / np.asarray(layout.ep)
         regathered = tensor + np.where(np.asarray(layout.sp) > 0, tensor / 2, 0.0)
         return LayerCost(compute, tensor, regathered, context, expert, routing)
 
