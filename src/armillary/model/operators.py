@@ -256,12 +256,12 @@ def _moe(f: Moe, hidden: int) -> list[Operator]:
             Shard.EXPERT,
         ),
         Gemm("expert down", f.ffn, width, Shard.EXPERT_ROW, copies=f.top_k, experts=f.experts),
-        Pass("unpermute", permuted, permuted, Shard.EXPERT),
     ]
     if f.bias:
         # Grouped GEMMs have no epilogue for biases: they are added, and their gradients summed, apart.
         results = _B * (wide + width) * f.top_k
         parts.append(Pass("expert bias", 2 * results, results, Shard.EXPERT))
+    parts.append(Pass("unpermute", permuted, permuted, Shard.EXPERT))
     if f.latent:
         parts.append(Gemm("latent up", f.latent, hidden, Shard.REPLICATED))
     if f.shared_ffn:

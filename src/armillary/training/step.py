@@ -183,9 +183,10 @@ class Estimate(NamedTuple):
 
 
 class MicroBatch(NamedTuple):
-    """One micro-batch through the model on one accelerator of each stage [s]; entries are `P`.
+    """One micro-batch through the model on one accelerator of each stage [s].
 
     kinds : through one layer of each kind. last : behind the last layer. whole : all layers and both ends.
+    Each is `Passes`, or with `durations` only its `Durations`.
     """
 
     kinds: tuple[Any, ...]
@@ -251,7 +252,7 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
     machine : Slice
         Where it runs.
     layout : Layout
-        One layout, or arrays that broadcast. Validity is not checked here, see `search.invalid`.
+        One layout, or arrays that broadcast. Validity is not checked here, see `space.space`.
     calibration : Calibration
 
     Returns

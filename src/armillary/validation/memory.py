@@ -13,7 +13,7 @@ from armillary.catalog.records import Accelerator
 from armillary.errors import ArmillaryError, InputError
 from armillary.machine import Slice, build
 from armillary.model import Transformer, customise, transformer
-from armillary.training import Estimate, Job, Layout, Memory, calibration, estimate, recipe
+from armillary.training import Calibration, Estimate, Job, Layout, Memory, calibration, estimate, recipe
 from armillary.training.layout import CONTEXT_EXCHANGES
 from armillary.validation.score import Row
 from armillary.validation.tables import COLUMNS, SLICES, Cells, read_table
@@ -115,9 +115,14 @@ def read_slice(row: Mapping[str, str], catalog: Catalog) -> tuple[Job, Slice, La
     )
     job = Job(model, cells.whole("seq"), cells.whole("microbatches") * dp, recipe("bf16"))
     assumed = ["micro_batch=1", f"zero=1 over {dp * cp} ranks", "recompute=none", "precision=bf16"]
-    assumed += ["overlap_tp=0, overlap_dp=0 (Megatron's defaults)"]
+    assumed += ["overlap_tp=0, overlap_dp=0, NCCL's all-to-all (Megatron's defaults)"]
     assumed += ["cp_exchange=ulysses (the source's scripts)"] if cp > 1 else []
     return job, _box(chip, accelerators, catalog), layout, (*cells.assumed, *assumed)
+
+
+def slice_calibration(machine: Slice) -> Calibration:
+    """Megatron with what it sends tokens with by default, NCCL's all-to-all."""
+    return calibration(machine.accelerator).with_software(dispatcher="nccl")
 
 
 def _model(cells: Cells, catalog: Catalog) -> Transformer:
@@ -147,7 +152,7 @@ def _slice_rows(row: Mapping[str, str], catalog: Catalog) -> list[Row]:
     reason, assumed, about = "", tuple[str, ...](), tuple[tuple[str, str], ...]()
     try:
         job, machine, layout, assumed = read_slice(row, catalog)
-        predicted = _predicted(estimate(job, machine, layout, calibration(machine.accelerator)))
+        predicted = _predicted(estimate(job, machine, layout, slice_calibration(machine)))
         split = " ".join(f"{k} {v}" for k, v in layout._asdict().items() if k in DEGREES and v > 1)
         about = (("model", row["model"]), ("layout", split), ("sequence", f"{job.sequence:,}"))
     except ArmillaryError as error:
