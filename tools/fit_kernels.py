@@ -1,15 +1,18 @@
 """Fit the shape of the GEMM model to measured kernels, before any training run is looked at.
 
-    python tools/fit_kernels.py --data kernel_efficiency_simumax.csv
+    python tools/fit_kernels.py --data kernel_efficiency_simumax.csv --attention kernel_efficiency.csv
 
 Prints, per chip, the sustained share, half depth, wave sensitivity, HBM share and roofline sharpness that
-`training.kernels.gemm_time` takes, with its error on dense and on grouped GEMMs.
+`training.kernels.gemm_time` takes, with its error on dense and on grouped GEMMs. With --attention also, per
+chip and kernel, the share that causal attention reaches at long sequences with heads of 128, the mean keys
+at which it reaches half of that, and the share of it that heads of 64 reach.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +63,43 @@ def efficiency(x: np.ndarray, shapes: np.ndarray, chip: str) -> np.ndarray:
     return work / peak / (compute**sharpness + memory**sharpness) ** (1 / sharpness)
 
 
+def attention(path: Path) -> None:
+    """Fit causal attention by sequence and head size, kernel by kernel, and print what was found."""
+    measured: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            size = re.search(r"head_dim (64|128), causal", row["detail"])
+            sequence = re.search(r"seq (\d+)", row["shape_MxNxK_or_seq"])
+            if size and sequence:
+                point = (float(sequence[1]) / 2, float(size[1]), float(row["efficiency"]))
+                measured.setdefault((row["gpu"], row["kernel"]), []).append(point)
+    for (chip, kernel), points in measured.items():
+        keys, sizes, shares = np.array(points).T
+
+        def share(x: np.ndarray, k: np.ndarray = keys, d: np.ndarray = sizes) -> np.ndarray:
+            return x[0] * k / (k + x[1]) * np.where(d < 128, x[2], 1.0)
+
+        solved = least_squares(
+            lambda x, e=shares, f=share: np.log(f(x) / e),
+            [0.5, 200, 0.8],
+            loss="soft_l1",
+            x_scale=[1, 100, 1],
+        )
+        error = np.abs(share(solved.x) / shares - 1)
+        print(f"{chip} {kernel}: long {solved.x[0]:.2f}, half at {solved.x[1]:.0f} keys, heads of 64 reach "
+              f"{solved.x[2]:.2f}; {len(points)} kernels, median {np.median(error):.1%}")  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
-    path = parser.parse_args().data
+    parser.add_argument("--attention", type=Path)
+    asked = parser.parse_args()
+    if asked.attention:
+        attention(asked.attention)
+    path = asked.data
     names = ("share", "half_depth", "wave_sensitivity", "hbm_share", "sharpness")
     for chip in CHIPS:
         shapes, measured, grouped = rows(path, chip)
