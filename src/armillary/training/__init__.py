@@ -2,13 +2,14 @@
 
 from armillary.training.calibration import Calibration, calibration
 from armillary.training.gradients import Gradient, Gradients, gradients
+from armillary.training.job import Job
 from armillary.training.layout import Layout
 from armillary.training.memory import Memory
 from armillary.training.nearest import Advice, Change, Near, advise, nearest
 from armillary.training.precision import RECIPES, Recipe, recipe
 from armillary.training.search import Candidate, Search, search
 from armillary.training.space import Options, Space, options, space
-from armillary.training.step import Busy, Estimate, Job, StepTime, estimate
+from armillary.training.step import Busy, Estimate, StepTime, estimate
 from armillary.training.waterfall import Bar, Waterfall, waterfall
 
 __all__ = [

@@ -84,6 +84,8 @@ class Software:
         either end of the sequence); else the last sees :math:`2 - 1/cp` times the mean of keys.
     fused_casts : True where norms and activations write quantised results themselves.
     jitter : standard deviation of a rank's step time over its mean [-].
+    memory_fixed : taken by context and communication buffers [byte].
+    memory_allowance : fragmentation, over what comes and goes [-].
     """
 
     gap: float

@@ -16,9 +16,10 @@ import numpy as np
 
 from armillary.machine import Slice
 from armillary.training.calibration import Calibration
+from armillary.training.job import Job
 from armillary.training.layout import Layout
 from armillary.training.search import search
-from armillary.training.step import Job, estimate
+from armillary.training.step import estimate
 
 STEP = 1.01
 """How much more of a rate is tried. [-]"""

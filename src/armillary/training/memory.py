@@ -223,7 +223,10 @@ def stage_memory(state: State, activations: Activations, runtime: float) -> Memo
 
 
 def _stand_in(saved: Saved, layout: Layout) -> Numeric:
-    """One BF16 gradient of each shape of weight: what autograd is handed while sums go to FP32 [byte]."""
+    """One BF16 gradient of each shape of weight, which autograd is handed while sums go to FP32 [byte].
+
+    Transformer Engine's dummy weight gradients, as the reproduction guide of SimuMax 1.2 names them.
+    """
     return WEIGHT_BYTES * (saved.tensor_weights / layout.tp + saved.expert_weights / layout.etp)
 
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from armillary.machine import Slice
 from armillary.training.calibration import Calibration
+from armillary.training.job import Job
 from armillary.training.layout import CHOICES, Layout
 from armillary.training.search import Candidate, Search, search
 from armillary.training.space import OFFLOADS
-from armillary.training.step import Job
 
 Wish = Mapping[str, Sequence[Any]]
 

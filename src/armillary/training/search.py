@@ -1,7 +1,7 @@
 """Search of the whole space for the best layouts: by step time, by memory headroom, and the Pareto front.
 
-Each quantity is worked out once for the fields that it depends on (`step.micro_batch`, `step.stage_cost`,
-`step.stage_activations`), taken to the rows of a block, and only the last sums see every layout.
+Each quantity is worked out once for the fields that it depends on (`parts.micro_batch`, `parts.stage_cost`,
+`parts.stage_activations`), taken to the rows of a block, and only the last sums see every layout.
 """
 
 from __future__ import annotations
@@ -19,16 +19,12 @@ from numpy.typing import NDArray
 from armillary.errors import InfeasibleError
 from armillary.machine import Slice
 from armillary.training.calibration import Calibration
+from armillary.training.job import Job
 from armillary.training.layout import Layout
 from armillary.training.memory import NO_STATE
-from armillary.training.passes import Durations
-from armillary.training.space import COHERENT_BANDWIDTH, OFFLOADS, POLICIES, Block, Rows, Space, space
-from armillary.training.step import (
-    Estimate,
-    Job,
+from armillary.training.parts import (
     StageCost,
     activation_offload,
-    estimate,
     exposed_exchange,
     micro_batch,
     pipeline,
@@ -37,6 +33,10 @@ from armillary.training.step import (
     stage_transfer,
     straggling,
 )
+from armillary.training.passes import Durations
+from armillary.training.shortlist import Bound, Found, Shortlist, pareto_front
+from armillary.training.space import COHERENT_BANDWIDTH, OFFLOADS, POLICIES, Block, Rows, Space, space
+from armillary.training.step import Estimate, estimate
 
 Numeric = Any
 
@@ -134,10 +134,6 @@ class Search:
         )
 
 
-ROOMY_SLOWDOWN = 1.10
-"""How much slower than the fastest a layout may be to be named for its headroom. [-]"""
-
-
 def _odd_part(number: int) -> int:
     return number // (number & -number)
 
@@ -189,89 +185,14 @@ def search(
     return run({**(fixed or {}), **OFFLOADS})
 
 
-class _Found(NamedTuple):
-    """A layout that fits, not yet taken out of its block. order : of enumeration, which breaks ties."""
-
-    time: float
-    memory: float
-    order: tuple[int, ...]
-    mesh: Layout
-    place: tuple[int, ...]
-    shape: tuple[int, ...]
-
-    @property
-    def layout(self) -> Layout:
-        """The layout by itself."""
-        return self.mesh.at(self.place, self.shape)
-
-
 class _Outcome(NamedTuple):
     """What a block gave: its candidates, its layout that lacks least memory, and counts."""
 
-    found: list[_Found]
-    nearest: _Found | None
+    found: list[Found]
+    nearest: Found | None
     evaluated: int
     too_large: int
     pruned: int
-
-
-class _Bound(NamedTuple):
-    """What a layout has to beat.
-
-    last : time of the slowest that is kept by time [s].
-    times, least : time and memory of the Pareto front, ascending in time; `least` begins with infinity.
-    """
-
-    last: float
-    times: NDArray[np.float64]
-    least: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, time: NDArray[np.float64], memory: NDArray[np.float64], top: int) -> _Bound:
-        """Bound that layouts of those times and memories set."""
-        order, front = _front(time, memory)
-        last = float(time[order[top - 1]]) if time.size >= top else np.inf
-        return cls(last, time[front], np.concatenate([[np.inf], memory[front]]))
-
-    def excludes(self, time: Numeric, memory: Numeric) -> NDArray[np.bool_]:
-        """Where no layout at least that slow and that large can enter a ranking."""
-        dominated = self.least[np.searchsorted(self.times, time, side="left")] <= memory
-        return np.asarray((time > self.last) & dominated)
-
-
-def _front(
-    time: NDArray[np.float64], memory: NDArray[np.float64]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Positions by time, ties by memory; and those of the Pareto front among them."""
-    order = np.lexsort((memory, time))
-    lowest = np.minimum.accumulate(memory[order])
-    better = np.concatenate([[True], memory[order][1:] < lowest[:-1]])[: order.size]
-    return order, order[better]
-
-
-class _Shortlist:
-    """The best of what has been seen so far: the `top` fastest, and the Pareto front."""
-
-    def __init__(self, top: int) -> None:
-        self.top = top
-        self.fastest: list[_Found] = []
-        self.front: list[_Found] = []
-        self.bound = _Bound(np.inf, np.empty(0), np.array([np.inf]))
-
-    def add(self, found: Sequence[_Found]) -> None:
-        """Merge more candidates."""
-        everything = {item.order: item for item in (*self.fastest, *self.front, *found)}
-        items = sorted(everything.values(), key=lambda item: item.order)
-        time, memory = np.array([i.time for i in items]), np.array([i.memory for i in items])
-        order, front = _front(time, memory)
-        self.fastest, self.front = [items[i] for i in order[: self.top]], [items[i] for i in front]
-        self.bound = _Bound.of(time, memory, self.top)
-
-    @property
-    def roomiest(self) -> list[_Found]:
-        """Of the front, the smallest in memory among those hardly slower than the fastest."""
-        limit = self.fastest[0].time * ROOMY_SLOWDOWN if self.fastest else 0.0
-        return [item for item in reversed(self.front) if item.time <= limit][: self.top]
 
 
 class _Parts(NamedTuple):
@@ -303,7 +224,7 @@ class _Run:
         self.waiting = 1 + straggling(found.machine.accelerators, calibration.software)
         lengths = {name: len(getattr(found.options, name)) for name in POLICIES}
         self.other_policies = int(np.prod([n for name, n in lengths.items() if name != "sharding"]))
-        self.shortlist = _Shortlist(top)
+        self.shortlist = Shortlist(top)
         # A layer's time depends on few of the degrees: it is worked out once for each way to split it.
         split = np.stack([found.degrees[name] for name in ("tp", "cp", "ep", "etp")])
         (tp, cp, ep, etp), index = np.unique(split, axis=1, return_inverse=True)
@@ -381,11 +302,11 @@ class _Run:
         time = np.where(memory <= self.capacity, np.broadcast_to(time, shape), np.inf)
         fitting = int(np.count_nonzero(time < np.inf))
 
-        def single(flat: int) -> _Found:
+        def single(flat: int) -> Found:
             *policy, row = (int(i) for i in np.unravel_index(flat, shape))
             place, whole = (*policy, int(rows[row])), (*policies, len(block.rows))
             order = (part.start, place[-1], *policy)
-            return _Found(float(time.flat[flat]), float(memory.flat[flat]), order, block.layout, place, whole)
+            return Found(float(time.flat[flat]), float(memory.flat[flat]), order, block.layout, place, whole)
 
         nearest = None
         if not fitting and not self.shortlist.fastest:
@@ -431,7 +352,7 @@ class _Run:
         t, m = time.reshape(-1, rows), memory.reshape(-1, rows)
         best = np.argmin(t, axis=0), np.arange(rows)
         kept = {item.order: item for item in self.shortlist.fastest + self.shortlist.front}.values()
-        bound = _Bound.of(
+        bound = Bound.of(
             np.concatenate([t[best], [item.time for item in kept]]),
             np.concatenate([m[best], [item.memory for item in kept]]),
             self.top,
@@ -440,7 +361,7 @@ class _Run:
         flat = (np.arange(t.shape[0])[:, None] * rows + hopeful).ravel()
         some_t, some_m = t.ravel()[flat], m.ravel()[flat]
         flat = flat[~bound.excludes(some_t, some_m) & (some_t < np.inf)]
-        order, front = _front(t.ravel()[flat], m.ravel()[flat])
+        order, front = pareto_front(t.ravel()[flat], m.ravel()[flat])
         return np.asarray(flat[np.unique(np.concatenate([order[: self.top], front]))])
 
     def _count(self, sharded: NDArray[np.bool_]) -> int:

@@ -19,8 +19,8 @@ from armillary.errors import InputError, did_you_mean
 from armillary.machine import Slice
 from armillary.model.transformer import Attention, GatedDeltaNet, LatentAttention, Mamba2, Moe, Transformer
 from armillary.training.communication import Links, groups
+from armillary.training.job import Job
 from armillary.training.layout import Layout
-from armillary.training.step import Job
 
 Numeric = Any
 

@@ -16,9 +16,10 @@ from armillary.machine import Slice
 from armillary.model import Transformer
 from armillary.model.flops import forward_flops, layer_flops
 from armillary.training.calibration import Calibration
+from armillary.training.job import Job
 from armillary.training.layout import Layout
 from armillary.training.precision import recipe
-from armillary.training.step import Job, StepTime, estimate
+from armillary.training.step import StepTime, estimate
 
 BOUNDLESS = 1e30
 """A bandwidth that takes no time. [byte/s]"""
