@@ -22,16 +22,6 @@ def small_blocks():
         yield
 
 
-@pytest.fixture(scope="module")
-def dense(make_slice, make_job):
-    return make_job("llama-3.1-70b", 256), make_slice("p5", 128)
-
-
-@pytest.fixture(scope="module")
-def moe(make_slice, make_job):
-    return make_job("deepseek-v3", 1024), make_slice("p6e-gb200", 256, 64)
-
-
 def ranking(found):
     return (
         [c.layout for c in found.fastest],

@@ -12,16 +12,6 @@ def total(layout, job, part):
     return float(estimate(job, part, layout, calibration(part.accelerator)).time.total)
 
 
-@pytest.fixture(scope="module")
-def dense(make_slice, make_job):
-    return make_job("llama-3.1-70b", 256), make_slice("p5", 128)
-
-
-@pytest.fixture(scope="module")
-def moe(make_slice, make_job):
-    return make_job("deepseek-v3", 1024), make_slice("p6e-gb200", 256, 64)
-
-
 def test_parts_are_not_negative_and_sum_up(dense):
     job, part = dense
     e = estimate(job, part, DENSE, calibration(part.accelerator))
