@@ -23,6 +23,7 @@ ROOMS = (
     "scenario",
     "twin",
     "validation",
+    "interop",
     "app",
 )
 """In order: each imports only rooms before it."""
@@ -120,11 +121,17 @@ def test_help_imports_nothing_heavy():
         "import sys; from armillary.app.cli import cli\n"
         "try: cli(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = ('numpy', 'pydantic', 'rich', 'yaml', 'jinja2')\n"
+        "heavy = ('numpy', 'numba', 'pydantic', 'rich', 'yaml', 'jinja2')\n"
         "print([m for m in heavy if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_questions_without_flows_do_not_import_numba():
+    code = "import sys, armillary.network, armillary.twin; print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a clone, to know what is in the tree")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import signal
 import sys
+from collections.abc import Mapping
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -34,15 +35,19 @@ First steps:
 class LazyGroup(click.Group):
     """A group that knows its commands' names and imports them on use, so that ``--help`` stays fast."""
 
+    def __init__(self, *arguments: Any, known: Mapping[str, tuple[str, str]], **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.known = known
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the help."""
-        return list(COMMANDS)
+        return list(self.known)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.known:
             return None
-        command = import_module(COMMANDS[cmd_name][0]).command
+        command = import_module(self.known[cmd_name][0]).command
         assert isinstance(command, click.Command)
         return command
 
@@ -56,17 +61,22 @@ class LazyGroup(click.Group):
         click.UsageError
             If there is no such command; the message suggests near ones.
         """
-        if args[0] not in COMMANDS:
-            raise click.UsageError(f"unknown command {args[0]!r}{did_you_mean(args[0], COMMANDS)}", ctx)
+        if args[0] not in self.known:
+            raise click.UsageError(f"unknown command {args[0]!r}{did_you_mean(args[0], self.known)}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+            formatter.write_dl([(name, about) for name, (_, about) in self.known.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=FIRST_STEPS)
+@click.group(
+    cls=LazyGroup,
+    known=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=FIRST_STEPS,
+)
 @click.version_option(__version__, prog_name="armillary")
 def cli() -> None:
     """Armillary, the digital twin and planner of AI superclusters."""
