@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
+from armillary.app.job_options import job_of, job_options, machine_of
 from armillary.app.options import (
     WISHES,
-    batch,
     catalog_option,
     constraints,
     echo_json,
@@ -25,11 +24,9 @@ from armillary.errors import InfeasibleError
 if TYPE_CHECKING:
     from armillary.catalog import Catalog
     from armillary.machine import Machine
-    from armillary.model import Transformer
     from armillary.training import Advice, Job
     from armillary.twin import Price, Side, TrainingPlan
 
-PRECISIONS = ("bf16", "fp8", "fp8-current", "fp8-block", "fp8-mx", "nvfp4")
 SWEEPS = ("scale", "sequence", "system", "domain", "oversubscription", "bandwidth")
 
 EXAMPLE = """
@@ -46,51 +43,9 @@ Examples:
 
 
 @click.command(epilog=EXAMPLE)
-@click.option("--model", required=True, help="A catalog name, or the path of a Hugging Face config.json.")
-@click.option("--system", required=True, help="A system of the catalog, e.g. p6e-gb300.")
-@click.option(
-    "--gpus", "accelerators", required=True, type=click.IntRange(1, 10_000_000), help="Accelerators granted."
-)
-@click.option(
-    "--global-batch", default="4M-tokens", show_default=True, help="Sequences, or tokens as 4M-tokens."
-)
-@click.option(
-    "--seq",
-    "sequence",
-    default=8192,
-    show_default=True,
-    type=click.IntRange(128, 2**24),
-    help="Tokens a sequence.",
-)
-@click.option(
-    "--precision", default="bf16", show_default=True, type=click.Choice(PRECISIONS), help="Training recipe."
-)
+@job_options
 @click.option(
     "--tokens", "total", default="15T", show_default=True, help="Tokens to train on, for time and cost."
-)
-@click.option(
-    "--price", default=None, help="Price of an accelerator, e.g. '3.1 USD/h'; default from the catalog."
-)
-@click.option(
-    "--oversubscription",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(1, 1000),
-    help="Of the network above the scale-up domain.",
-)
-@click.option("--set", "settings", multiple=True, help="Hard constraint NAME=VALUE[,VALUE], e.g. tp=8.")
-@click.option(
-    "--imbalance",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(1, 1000),
-    help="Tokens of the busiest expert over the mean.",
-)
-@click.option(
-    "--capacity",
-    default=None,
-    type=click.FloatRange(1, 1000),
-    help="What experts take at most, over the mean; further tokens are dropped.",
 )
 @click.option(
     "--top", default=5, show_default=True, type=click.IntRange(1, 100), help="How many layouts to print."
@@ -142,25 +97,10 @@ def command(
     if (sweep is not None) + (sides is not None) + gradients > 1:
         raise click.UsageError("--sweep, --compare and --gradients are separate questions; ask one at a time")
     from armillary import catalog as catalog_room
-    from armillary.machine import Ring, build
-    from armillary.training import Job, recipe
 
     known = catalog_room.load(*catalogs)
-    bought = known.system(system)
-    chip = known.accelerator(bought.accelerator)
-    job = Job(
-        _model(model, known),
-        sequence,
-        batch(global_batch, sequence),
-        recipe(precision),
-        imbalance,
-        capacity or inf,
-    )
-    whole = _room(accelerators, bought.scale_up_size)
-    ring = Ring(
-        "cluster", whole, bought.nic_bandwidth / oversubscription, bought.nic_latency, oversubscription
-    )
-    machine = build(bought, chip, whole, [ring])
+    job = job_of(model, global_batch, sequence, precision, imbalance, capacity, known)
+    machine = machine_of(system, accelerators, oversubscription, known)
     cost = price_of(price, system, known)
     fixed = constraints(settings)
     if sweep is not None:
@@ -185,12 +125,6 @@ def command(
 
         for line in hints(advice, known, plan.step):
             click.echo(f"hint: {line}", err=True)
-
-
-def _room(accelerators: int, domain: int) -> int:
-    """Accelerators of the domains that hold a grant: full ones, or over half full where that divides it."""
-    used = next((d for d in range(domain, domain // 2, -1) if accelerators % d == 0), domain)
-    return -(-accelerators // used) * domain
 
 
 class Asked(NamedTuple):
@@ -309,11 +243,3 @@ def _step_figure(plan: TrainingPlan, top: int, explain: bool) -> str:
         (c.layout.describe(), list(plan_tables.parts_of(c.estimate).items())) for c in plan.candidates[:top]
     ]
     return stacked_bar(rows, unit="s", title=title)
-
-
-def _model(name: str, known: Catalog) -> Transformer:
-    from armillary.model import from_hugging_face, transformer
-
-    if name.endswith(".json"):
-        return from_hugging_face(Path(name))
-    return transformer(known.model(name))

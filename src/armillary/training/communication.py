@@ -22,7 +22,7 @@ class Links(NamedTuple):
     """Sustained rings, innermost first: sizes [-], bandwidths [byte/s], latencies [s], NVLS or not."""
 
     sizes: tuple[int, ...]
-    bandwidth: tuple[float, ...]
+    bandwidth: tuple[Numeric, ...]
     latency: tuple[float, ...]
     reduces: bool
 
@@ -36,6 +36,27 @@ class Links(NamedTuple):
             latency=tuple(r.latency for r in rings),
             reduces=rings[0].reduces,
         )
+
+    def slowed(self, factor: Numeric) -> Links:
+        """The same with bandwidth so many times smaller [-]."""
+        return self._replace(bandwidth=tuple(b / factor for b in self.bandwidth))
+
+
+class Congestion(NamedTuple):
+    """How many times longer bytes of each kind take than on rings that nothing else uses [-].
+
+    `on_fabric` finds it at flow level; 1 is the closed form.
+    """
+
+    tensor: Numeric = 1.0
+    context: Numeric = 1.0
+    expert: Numeric = 1.0
+    pipeline: Numeric = 1.0
+    data: Numeric = 1.0
+
+
+CLEAR = Congestion()
+"""Nothing contends."""
 
 
 class Group(NamedTuple):

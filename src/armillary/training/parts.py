@@ -135,7 +135,13 @@ class Pipeline(NamedTuple):
         return self.micro_batches * self.mean.total + self.imbalance + self.bubble + self.transfer
 
 
-def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibration) -> MicroBatch:
+def micro_batch(
+    job: Job,
+    machine: Slice,
+    layout: Layout,
+    calibration: Calibration,
+    congestion: comm.Congestion = comm.CLEAR,
+) -> MicroBatch:
     """One micro-batch through each kind of layer and through the model.
 
     Depends on `tp`, `sp`, `cp`, `cp_exchange`, `ep`, `etp`, `micro_batch`, `recompute`, `overlap_tp` and
@@ -147,6 +153,7 @@ def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibrati
     low = low * calibration.gemm_share
     links = comm.Links.of(machine.rings, calibration.chip.scale_up, software.scale_out_share)
     dispatch = comm.Links.of(machine.rings, software.dispatch_inside, software.dispatch[software.dispatcher])
+    dispatch = dispatch.slowed(congestion.expert)
     # Tensor-parallel overlap writes into the other ranks' memory (Transformer Engine's user buffers).
     inside = comm.groups(layout).tensor.ranks(links)[0] >= layout.tp
     layout = layout._replace(overlap_tp=layout.overlap_tp * inside)
@@ -181,9 +188,10 @@ def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibrati
             score = PassTimes(0.0, 0.0, moved / kernels.memory_bandwidth)
             compute = compute.plus(NO_LAYER._replace(forward=score, input_gradient=score))
         blocks = tensor_blocks(layer)
-        tensor = comm.tensor_parallel(local, model.hidden, blocks, layout, links)
+        tensor = comm.tensor_parallel(local, model.hidden, blocks, layout, links.slowed(congestion.tensor))
         query, kv = exchanged(layer)
-        context = comm.context_parallel(local, query, kv, layout, links) if kv else 0.0
+        around = links.slowed(congestion.context)
+        context = comm.context_parallel(local, query, kv, layout, around) if kv else 0.0
         expert: Numeric = 0.0
         routing: Numeric = 0.0
         if isinstance(layer.feed_forward, Moe):
@@ -216,7 +224,13 @@ def micro_batch(job: Job, machine: Slice, layout: Layout, calibration: Calibrati
     return MicroBatch(tuple(kinds), last, whole)
 
 
-def stage_cost(job: Job, machine: Slice, layout: Layout, calibration: Calibration) -> StageCost:
+def stage_cost(
+    job: Job,
+    machine: Slice,
+    layout: Layout,
+    calibration: Calibration,
+    congestion: comm.Congestion = comm.CLEAR,
+) -> StageCost:
     """Exchange of gradients and weights, optimizer and resident memory of a step.
 
     Depends on the degrees, `order`, `schedule`, `zero`, `shard`, `overlap_dp`, `offload_optimizer` and
@@ -224,6 +238,7 @@ def stage_cost(job: Job, machine: Slice, layout: Layout, calibration: Calibratio
     """
     software, chip = calibration.software, machine.accelerator
     links = comm.Links.of(machine.rings, calibration.chip.scale_up, software.scale_out_share)
+    links = links.slowed(congestion.data)
     tables = _tables(job.model)
     spread = stages(tables, layout.pp, layout.vpp)
     first, last = stage_weights(job.model, tables, spread, layout)
@@ -307,10 +322,17 @@ def straggling(accelerators: Numeric, software: Software) -> Numeric:
     return software.jitter * np.sqrt(2 * np.log(np.maximum(accelerators, 2)))
 
 
-def stage_transfer(job: Job, machine: Slice, layout: Layout, calibration: Calibration) -> Numeric:
+def stage_transfer(
+    job: Job,
+    machine: Slice,
+    layout: Layout,
+    calibration: Calibration,
+    congestion: comm.Congestion = comm.CLEAR,
+) -> Numeric:
     """Time of one transfer of a micro-batch between stages [s]."""
     software = calibration.software
     links = comm.Links.of(machine.rings, calibration.chip.scale_up, software.scale_out_share)
+    links = links.slowed(congestion.pipeline)
     local = layout.micro_batch * job.sequence / layout.cp
     return comm.pipeline_transfer(local, job.model.hidden, layout, links)
 

@@ -14,6 +14,7 @@ import numpy as np
 from armillary.machine import Slice
 from armillary.model import training_flops
 from armillary.training.calibration import Calibration
+from armillary.training.communication import CLEAR, Congestion
 from armillary.training.job import Job
 from armillary.training.layout import Layout
 from armillary.training.memory import Memory, fuller, stage_memory
@@ -115,7 +116,13 @@ class Estimate(NamedTuple):
         return self.flops / self.time.total / self.accelerators / self.peak
 
 
-def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration) -> Estimate:
+def estimate(
+    job: Job,
+    machine: Slice,
+    layout: Layout,
+    calibration: Calibration,
+    congestion: Congestion = CLEAR,
+) -> Estimate:
     """Time and memory of one training step.
 
     Parameters
@@ -126,6 +133,8 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
     layout : Layout
         One layout, or arrays that broadcast. Validity is not checked here, see `space.space`.
     calibration : Calibration
+    congestion : Congestion
+        What contention on the fabric makes of the rings, see `on_fabric`; by default nothing. [-]
 
     Returns
     -------
@@ -133,9 +142,9 @@ def estimate(job: Job, machine: Slice, layout: Layout, calibration: Calibration)
         Every field broadcasts to the layout's shape.
     """
     software, chip = calibration.software, machine.accelerator
-    micro = micro_batch(job, machine, layout, calibration)
-    cost = stage_cost(job, machine, layout, calibration)
-    transfer = stage_transfer(job, machine, layout, calibration)
+    micro = micro_batch(job, machine, layout, calibration, congestion)
+    cost = stage_cost(job, machine, layout, calibration, congestion)
+    transfer = stage_transfer(job, machine, layout, calibration, congestion)
     pipe = pipeline(job, layout, micro.durations, transfer)
     n, mean = pipe.micro_batches, micro.whole.scaled(1 / np.asarray(layout.pp, dtype=float))
     times = np.where(cost.every_micro_batch, n, 1.0)

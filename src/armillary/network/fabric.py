@@ -1,0 +1,176 @@
+"""`Fabric`: an explicit network, link by link, and the paths that its routing takes. Only numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from armillary.errors import InputError
+from armillary.network.routes import Routes
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+ROUTINGS = ("spray", "ecmp", "static")
+"""Every packet its own path (SRD, adaptive routing); a path a flow by hash; by the target's number."""
+
+
+class Tree(NamedTuple):
+    """Switches of a sprayed Clos as nested groups, whose parallel links are one.
+
+    group : tier by tier from the leaves, `[endpoint]` switch group above each; the last holds all [-].
+    up, down : tier by tier, `[group]` number of the link to and from the tier above; empty for the last.
+    domain : `[endpoint]` scale-up domain. scale_up, scale_down, host_up, host_down : `[endpoint]` links.
+    """
+
+    group: tuple[Integers, ...]
+    up: tuple[Integers, ...]
+    down: tuple[Integers, ...]
+    domain: Integers
+    scale_up: Integers
+    scale_down: Integers
+    host_up: Integers
+    host_down: Integers
+
+
+class Part(NamedTuple):
+    """What fails together. links : numbers. share : of each link's capacity, 1 for all of it [-]."""
+
+    links: Integers
+    share: Floats
+
+
+class Router(Protocol):
+    """How a kind of topology numbers its links and finds paths."""
+
+    def paths(self, source: Integers, target: Integers, key: Integers, alive: NDArray[np.bool_]) -> Routes:
+        """Find a path for each flow over links that are alive; InputError where there is none."""
+        ...
+
+    def part(self, name: str) -> Part:
+        """Links of a part by its name, e.g. ``leaf 3``; InputError if there is none, with those known."""
+        ...
+
+    def link_name(self, link: int) -> str:
+        """Name of a link."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """A network of directed links between accelerators.
+
+    tiers : names. tier : `[link]` place in `tiers` [-]. capacity : `[link]` one direction, 0 where it is
+        down [byte/s]. latency : `[link]` [s].
+    domain : `[endpoint]` scale-up domain of each accelerator [-].
+    tree : where the fabric is a sprayed Clos, its switches; else None.
+    routing : one of `ROUTINGS`.
+    """
+
+    name: str
+    routing: str
+    tiers: tuple[str, ...]
+    tier: NDArray[np.int8]
+    capacity: Floats
+    latency: Floats
+    domain: Integers
+    router: Router
+    tree: Tree | None = None
+
+    def __post_init__(self) -> None:
+        for what, values in (("capacity", self.capacity), ("latency", self.latency)):
+            bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+            if bad.size:
+                raise InputError(
+                    f"{self.name}: {what} of link {self.router.link_name(int(bad[0]))} must be finite and "
+                    f"not negative, got {values[bad[0]]:g}"
+                )
+
+    @property
+    def endpoints(self) -> int:
+        """Accelerators [-]."""
+        return len(self.domain)
+
+    @property
+    def links(self) -> int:
+        """Directed links [-]."""
+        return len(self.capacity)
+
+    def routes(self, source: ArrayLike, target: ArrayLike, key: ArrayLike = 0) -> Routes:
+        """Path of each flow.
+
+        Parameters
+        ----------
+        source, target : `[flow]` of int
+            Accelerators. [-]
+        key : `[flow]` of int
+            Told apart by ECMP's hash beside source and target, as port numbers are; one for all by default.
+
+        Raises
+        ------
+        InputError
+            If a flow goes to itself or to an accelerator that is not there, or no path is left.
+        """
+        sources, targets = (np.atleast_1d(np.asarray(a, dtype=np.int64)) for a in (source, target))
+        for what, ends in (("from", sources), ("to", targets)):
+            outside = np.flatnonzero((ends < 0) | (ends >= self.endpoints))
+            if outside.size:
+                flow = int(outside[0])
+                raise InputError(
+                    f"flow {flow} is {what} accelerator {ends[flow]}, which {self.name} does not have; "
+                    f"it has 0 to {self.endpoints - 1}"
+                )
+        own = np.flatnonzero(sources == targets)
+        if own.size:
+            raise InputError(f"flow {own[0]} goes from accelerator {sources[own[0]]} to itself")
+        keys = np.broadcast_to(np.asarray(key, dtype=np.int64), sources.shape)
+        return self.router.paths(sources, targets, keys, self.capacity > 0)
+
+    def link_name(self, link: int) -> str:
+        """Name of a link, e.g. ``leaf 3 up``."""
+        return self.router.link_name(link)
+
+    def latency_of(self, routes: Routes) -> Floats:
+        """Latency of each path, `[flow]` [s]."""
+        ends = np.concatenate([[0.0], np.cumsum(self.latency[routes.links])])
+        delays: Floats = ends[routes.offsets[1:]] - ends[routes.offsets[:-1]]
+        return delays
+
+    def degraded(self, failures: Sequence[tuple[str, float]]) -> Fabric:
+        """The same with parts down or slow.
+
+        Parameters
+        ----------
+        failures : sequence of (name, share)
+            A part and the share of its capacity that is left: 0 is down. Parts are switches (``leaf 3``),
+            NICs (``host 17``), planes, rails and tiers (``leaf up``), as the topology names them.
+
+        Raises
+        ------
+        InputError
+            If there is no such part, or the share is not from 0 to 1.
+        """
+        capacity = self.capacity.copy()
+        for name, left in failures:
+            if not 0 <= left <= 1:
+                raise InputError(f"{self.name}: {name!r} must keep a share from 0 to 1, got {left:g}")
+            part = self.router.part(name)
+            # Of the clean capacity, so that two of four spines leave half, not nine sixteenths.
+            np.subtract.at(capacity, part.links, self.capacity[part.links] * part.share * (1 - left))
+        capacity[capacity < 1e-9 * self.capacity] = 0.0
+        return replace(self, capacity=capacity)
+
+    def with_links(self, links: Integers, factor: float) -> Fabric:
+        """The same with the capacity of some links multiplied, e.g. NICs of an older generation [-]."""
+        capacity = self.capacity.copy()
+        capacity[links] *= factor
+        return replace(self, capacity=capacity)
+
+    def per_endpoint(self) -> dict[str, float]:
+        """Capacity of each tier over accelerators, what each could use at once [byte/s]."""
+        totals = np.bincount(self.tier, self.capacity, minlength=len(self.tiers))
+        return {name: float(total) / self.endpoints for name, total in zip(self.tiers, totals, strict=True)}
