@@ -155,6 +155,23 @@ class ClosPaths:
         cable = f" cable {place % cables}" if cables > 1 else ""
         return f"{self.levels[level]} {place // cables}{cable} {self.tiers[tier].rsplit(' ', 1)[1]}"
 
+    def nics(self, endpoints: Integers) -> Integers:
+        """See `fabric.Router`."""
+        width = 1 if self.merged else self.planes
+        own = (endpoints[:, None] * width + np.arange(width)).ravel()
+        return np.concatenate([self.starts[2] + own, self.starts[3] + own])
+
+    def switches(self) -> dict[str, int]:
+        """See `fabric.Router`; a group of a level above the leaves has one switch for each way into it."""
+        return {
+            name: (int(self.groups[level].max()) + 1) * self._each(level)
+            for level, name in enumerate(self.levels)
+        }
+
+    def _each(self, level: int) -> int:
+        """Switches of one group of a level."""
+        return self.planes * int(np.prod(self.ways[:level], dtype=np.int64))
+
     def _cables(self, level: int) -> int:
         """Links of one group of a level to the level above."""
         return 1 if self.merged else self.planes * int(np.prod(self.ways[: level + 1], dtype=np.int64))
@@ -192,9 +209,7 @@ class ClosPaths:
         own = np.arange(len(self.domain))
         label = {"host": own, "domain": self.domain, "rail": own % self.rail_count}[kind]
         self._in_range(kind, number, int(label.max()) + 1)
-        width = 1 if self.merged else self.planes
-        nics = (np.flatnonzero(label == number)[:, None] * width + np.arange(width)).ravel()
-        links = np.concatenate([self.starts[2] + nics, self.starts[3] + nics])
+        links = self.nics(np.flatnonzero(label == number))
         return Part(links, np.ones(len(links)))
 
     def _plane(self, number: int) -> Part:
@@ -215,15 +230,14 @@ class ClosPaths:
         """A leaf with all below and above it, or one of the switches that a group of a level has."""
         if level == 0:
             self._in_range(self.levels[0], number, int(self.groups[0].max()) + 1)
-            nics = self._hosts_under(number)
             cables = self._cables(0) if self.ways else 0
             own = number * cables + np.arange(cables)
-            links = [self.starts[2] + nics, self.starts[3] + nics]
+            links = [self.nics(np.flatnonzero(self.groups[0] == number))]
             if self.ways:
                 links += [self.starts[4] + own, self.starts[5] + own]
             found = np.concatenate(links)
             return Part(found, np.ones(len(found)))
-        each = self.planes * int(np.prod(self.ways[:level], dtype=np.int64))
+        each = self._each(level)
         self._in_range(self.levels[level], number, (int(self.groups[level].max()) + 1) * each)
         group, way = divmod(number, each)
         below = np.unique(self.groups[level - 1][self.groups[level] == group])
@@ -242,7 +256,3 @@ class ClosPaths:
                 links.append(self.starts[side] + mine)
                 shares.append(np.full(len(mine), share))
         return Part(np.concatenate(links), np.concatenate(shares))
-
-    def _hosts_under(self, leaf: int) -> Integers:
-        width = 1 if self.merged else self.planes
-        return (np.flatnonzero(self.groups[0] == leaf)[:, None] * width + np.arange(width)).ravel()

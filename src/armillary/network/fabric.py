@@ -59,6 +59,14 @@ class Router(Protocol):
         """Name of a link."""
         ...
 
+    def nics(self, endpoints: Integers) -> Integers:
+        """Links between accelerators and the network, both ways."""
+        ...
+
+    def switches(self) -> dict[str, int]:
+        """How many switches each level has."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Fabric:
@@ -163,6 +171,15 @@ class Fabric:
             np.subtract.at(capacity, part.links, self.capacity[part.links] * part.share * (1 - left))
         capacity[capacity < 1e-9 * self.capacity] = 0.0
         return replace(self, capacity=capacity)
+
+    def nics(self, endpoints: ArrayLike) -> Integers:
+        """Links between these accelerators and the network, both ways."""
+        return self.router.nics(np.asarray(endpoints, dtype=np.int64))
+
+    @property
+    def switches(self) -> dict[str, int]:
+        """How many switches each level has [-]."""
+        return self.router.switches()
 
     def with_links(self, links: Integers, factor: float) -> Fabric:
         """The same with the capacity of some links multiplied, e.g. NICs of an older generation [-]."""

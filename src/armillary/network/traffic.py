@@ -162,16 +162,17 @@ def all_to_all_flows(members: ArrayLike, domain: Integers, size: float, copies: 
 
 
 def send_flows(members: ArrayLike, size: float) -> Traffic:
-    """Flows of pipeline stages that hand on activations, and gradients back, all at once.
+    """Flows of pipeline stages that each hand on to the next, all at once.
+
+    A stage's activations and its gradients leave one after the other, so that only one way is on the wire.
 
     Parameters
     ----------
     members : `[group, stage]` of int
         Accelerator of each stage. [-]
     size : float
-        Of one transfer; one stage has as many each way. [byte]
+        Of one transfer. [byte]
     """
     stages = np.atleast_2d(np.asarray(members, dtype=np.int64))
-    ahead, behind = stages[:, :-1].ravel(), stages[:, 1:].ravel()
-    sizes = np.full(ahead.size, float(size))
-    return Traffic(ahead, behind, sizes).beside(Traffic(behind, ahead, sizes))
+    ahead = stages[:, :-1].ravel()
+    return Traffic(ahead, stages[:, 1:].ravel(), np.full(ahead.size, float(size)))

@@ -357,6 +357,9 @@ def pipeline(job: Job, layout: Layout, micro: MicroBatch, transfer: Numeric) -> 
     mean = micro.whole.scaled(1 / np.asarray(layout.pp, dtype=float))
     slowest = np.where(single, mean.total, np.maximum(middle.total, tail))
     hidden = (np.asarray(layout.overlap_pp) > 0) & (np.asarray(layout.vpp) > 1)
+    # A transfer hides under the next chunk of its own direction, as far as that lasts.
+    beyond = np.maximum(transfer - middle.forward / layout.vpp, 0.0)
+    beyond = beyond + np.maximum(transfer - middle.backward / layout.vpp, 0.0)
     bubble = schedules.bubble(
         layout.schedule,
         layout.pp,
@@ -370,7 +373,7 @@ def pipeline(job: Job, layout: Layout, micro: MicroBatch, transfer: Numeric) -> 
         mean=mean,
         imbalance=n * (slowest - mean.total),
         bubble=bubble,
-        transfer=n * 2 * transfer * layout.vpp * np.where(hidden, 0.0, 1.0),
+        transfer=n * layout.vpp * np.where(hidden, beyond, 2 * transfer),
     )
 
 

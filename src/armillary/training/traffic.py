@@ -153,8 +153,8 @@ def exchanges(
         still = links._replace(latency=tuple(0.0 for _ in links.latency))
         clear = float(comm.pipeline_transfer(1.0, 1, layout._replace(sp=0), still))
         found.append(Exchange("pipeline", send_flows(members(groups.pipeline, place), 2.0), clear, usual))
-    for weights, group in _weights(job, layout):
-        shard = Group(expert_shard(layout) if group is groups.expert_data else layout.shard, group.stride)
+    for weights, group, ranks in _weights(job, layout):
+        shard = Group(ranks, group.stride)
         if layout.zero == 0:
             ring("data", group, 2 * weights * software.gradient_bytes)
             continue
@@ -164,12 +164,15 @@ def exchanges(
     return tuple(found)
 
 
-def _weights(job: Job, layout: Layout) -> list[tuple[float, Group]]:
-    """Parameters of the fuller stage on a rank, and the group that holds the same: dense, then experts."""
+def _weights(job: Job, layout: Layout) -> list[tuple[float, Group, int]]:
+    """Parameters of the fuller stage on a rank, who hold the same and over how many ZeRO shards them.
+
+    Dense ones, then experts.
+    """
     tables = stage_tables(job.model)
     first, last = stage_weights(job.model, tables, stages(tables, layout.pp, layout.vpp), layout)
     groups = comm.groups(layout)
     return [
-        (float(np.maximum(first.dense, last.dense)), groups.data),
-        (float(np.maximum(first.experts, last.experts)), groups.expert_data),
+        (float(np.maximum(first.dense, last.dense)), groups.data, int(layout.shard)),
+        (float(np.maximum(first.experts, last.experts)), groups.expert_data, int(expert_shard(layout))),
     ]
