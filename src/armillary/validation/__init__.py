@@ -1,5 +1,12 @@
 """The validation room: scores of the models on measured tables. May import the rooms above it."""
 
+from armillary.validation.alltoall import (
+    ALLTOALL,
+    DOUBTFUL,
+    alltoall_figures,
+    read_alltoall_table,
+    validate_alltoall,
+)
 from armillary.validation.memory import PEAK, RUN_METRIC, read_memory_table, validate_memory
 from armillary.validation.record import RECORD, memory_figures, moved, record, recorded, training_figures
 from armillary.validation.score import (
@@ -22,6 +29,8 @@ from armillary.validation.training import (
 from armillary.validation.training_rows import Setup, read
 
 __all__ = [
+    "ALLTOALL",
+    "DOUBTFUL",
     "METRICS",
     "PEAK",
     "RECORD",
@@ -33,6 +42,7 @@ __all__ = [
     "Scaling",
     "Setup",
     "Summary",
+    "alltoall_figures",
     "default_calibration",
     "explain",
     "is_scored",
@@ -40,6 +50,7 @@ __all__ = [
     "memory_figures",
     "moved",
     "read",
+    "read_alltoall_table",
     "read_memory_table",
     "read_table",
     "record",
@@ -47,6 +58,7 @@ __all__ = [
     "scaling",
     "summarise",
     "training_figures",
+    "validate_alltoall",
     "validate_memory",
     "validate_training",
 ]

@@ -39,9 +39,8 @@ MARGINS = {
 """By the last word of a figure's name; the bias is taken without its sign."""
 
 HEADER = """\
-# Score of the models on the measurements in data/. Written by `armillary validate training --record` and
-# `armillary validate memory --record`; held by tests/validation/test_record.py. Errors are shares; say in
-# CHANGELOG.md why a figure moved.
+# Score of the models on the measurements in data/. A section is written by `armillary validate SECTION
+# --record`; held by tests/validation/. Errors are shares; say in CHANGELOG.md why a figure moved.
 """
 
 
@@ -75,7 +74,7 @@ def _of(rows: list[Row], prefix: str) -> dict[str, float]:
 
 
 def recorded(path: Path = RECORD) -> dict[str, dict[str, float]]:
-    """Recorded figures by section, `training` and `memory`."""
+    """Recorded figures by section, such as `training`."""
     return tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
