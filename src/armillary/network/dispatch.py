@@ -174,8 +174,8 @@ def exchange_time(
     Notes
     -----
     :math:`t = t_0 + [n_o > 0]\,(\alpha + p\,\pi + m\,\mu) + \max(n_i/\beta_i, n_o/\beta_o)`, with what goes
-    inside and outside the domain; the postal model (Hockney 1994, doi:10.1016/S0167-8191(06)80021-9) with both
-    rings at work at once.
+    inside and outside the domain; the postal model (Hockney 1994, doi:10.1016/S0167-8191(06)80021-9) with
+    both rings at work at once.
     """
     crosses = np.where(np.asarray(sent.outside) > 0, 1.0, 0.0)
     wire = np.maximum(sent.inside / scale_up, sent.outside / scale_out)
