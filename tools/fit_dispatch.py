@@ -48,7 +48,13 @@ FREE = {
     "nccl": ("scale_up_share.*", "scale_out_share", "launch.*", "crossing.*"),
 }
 """Constants of each entry that are fitted, in this order; `.*` is one value for both phases."""
-TAKES = {"scale_out_share": {"pplx-garden-efa": ("deepep-normal-efa", "uccl-low-latency-efa")}}
+EFA = ("deepep-normal-efa", "deepep-low-latency-efa")
+TAKES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("pplx-garden-efa", "scale_out_share"): (*EFA, "uccl-normal-efa", "uccl-low-latency-efa"),
+    ("pplx-garden-efa", "crossing"): EFA,
+    ("pplx-garden-efa", "peer"): EFA,
+    ("uccl-low-latency-efa", "crossing"): ("uccl-normal-efa",),
+}
 """Entries that take the constant of another because no row of theirs says."""
 START_SHARE, START_TIME = 0.8, 2e-5
 """What fits without some rows start from [-], [s]."""
@@ -81,8 +87,8 @@ def put(table: Table, name: str, path: str, value: float) -> None:
     else:
         now = dict(getattr(dispatcher(name, table), field))
         table[name][field] = now | dict.fromkeys(PHASES if phase == BOTH else (phase,), value)
-    for other in TAKES.get(field, {}).get(name, ()):
-        table[other][field] = value
+    for other in TAKES.get((name, field), ()):
+        table[other][field] = table[name][field]
 
 
 def get(table: Table, name: str, path: str) -> float:

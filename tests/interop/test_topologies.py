@@ -142,6 +142,12 @@ def test_kubernetes_labels():
         for n in nodes["items"]
     )
     assert recognise(as_yaml, "x") == found
+    bare = json.loads((HERE / "nodes.json").read_text())
+    for node in bare["items"]:
+        for tier in ("leaf", "spine"):
+            node["metadata"]["labels"].pop(f"network.topology.nvidia.com/{tier}", None)
+    only = read_node_labels(json.dumps(bare))
+    assert shape(only.tree) == {"nvl1.1": ["worker-1", "worker-2"], "no-topology": ["control"]}
     eks = {
         "kind": "Node",
         "metadata": {
@@ -280,6 +286,10 @@ DEEP = "\n".join(f"SwitchName=s{i} Switches=s{i + 1}" for i in range(40)) + "\nS
             "node 'n1' is neither in nodes nor in capacity_blocks",
         ),
         ("switches: {a: {capacity_blocks: [c]}}", "capacity block 'c' is unknown here"),
+        (
+            "switches: {a: {capacity_blocks: [c, c]}}\ncapacity_blocks: {c: {nodes: [n]}}",
+            "capacity block 'c' is named twice, first by 'a'",
+        ),
         ("switches: {a: {}}\nblocks: [{switch: b, nodes: [n]}]", "switch 'b' is unknown here"),
         (
             "switches: {a: {nodes: [n]}}\nnodes: {n: {capacity_block: x}}\n"

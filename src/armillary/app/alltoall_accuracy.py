@@ -52,6 +52,12 @@ def alltoall_page(scored: Sequence[Row], images: Mapping[str, str]) -> str:
         "sustains. The constants are fitted to this table (`tools/fit_dispatch.py`, which also prints the",
         "error of rows that it left out), so these figures say how well so few constants describe it.",
         "",
+        "`--data FILE.csv` scores other figures. Needed columns are `source`, `gpu`, `library`, `phase`,",
+        "`ep` and `mode` (normal or prefill, low-latency or decode), and `latency_us` or `bandwidth_GBps`;",
+        "`system` names the network, `bottleneck` what a bandwidth counts (NVLink: bytes to every distinct",
+        "rank, RDMA: to every distinct node, the own one included). `tokens_per_rank`, `hidden` and `topk` are",
+        "those of DeepSeek-V3 where they are empty.",
+        "",
     ]
     for title, rows in alltoall_groups(scored):
         lines += [f"## By {title}" if title != "all" else "## All", ""]

@@ -65,7 +65,7 @@ def read_node_labels(text: str, source: str = "nodes") -> Topology:
     Topology
         Nodes by their ``core``, ``spine`` and ``leaf`` labels (those that are there), else by EC2's
         ``network-node-layer`` labels; a node with neither under ``no-topology``. `domains` are those of
-        ``accelerator``.
+        ``accelerator``; where no node says more, they are the tree.
 
     Raises
     ------
@@ -91,6 +91,11 @@ def read_node_labels(text: str, source: str = "nodes") -> Topology:
     blocks = gather(domains)
     if not blocks and not any(path for _, path, _ in paths):
         raise InputError(f"{source}: no node has a label {PREFIX}leaf, spine, core or accelerator")
+    if not any(path for _, path, _ in paths):
+        paths = [
+            (host, [domain] if domain else [], place)
+            for (host, _, place), (domain, _) in zip(paths, domains, strict=True)
+        ]
     return Topology("kubernetes", along(paths, source), blocks)
 
 
@@ -147,6 +152,7 @@ def read_topograph_model(text: str, source: str = "model") -> Topology:
     }
     known = set(hosts).union(*members.values())
     below, domains = _attached(model.get("blocks"), f"{source}: blocks", names)
+    placed: dict[str, str] = {}
     described = []
     for name, switch in _entries(model["switches"], f"{source}: switches"):
         place = f"{source}: switch {name!r}"
@@ -157,6 +163,11 @@ def read_topograph_model(text: str, source: str = "model") -> Topology:
         for block in _names(switch, "capacity_blocks", place, names):
             if block not in members:
                 raise InputError(f"{place}: capacity block {block!r} is unknown here")
+            if block in placed:
+                raise InputError(
+                    f"{place}: capacity block {block!r} is named twice, first by {placed[block]!r}"
+                )
+            placed[block] = name
             nodes += members[block]
         nodes += below.pop(name, [])
         described.append(Described(name, _names(switch, "switches", place, names), nodes, place))
