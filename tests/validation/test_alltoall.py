@@ -6,6 +6,8 @@ import csv
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from armillary.app.cli import main
 from armillary.errors import InputError
@@ -152,6 +154,18 @@ def test_rows_that_cannot_be_read_stay_in_with_the_reason(shipped, cells, words)
     (scored,) = validate_alltoall([row(**cells)], shipped)
     assert scored.predicted is None
     assert words in scored.reason
+
+
+marks = st.sampled_from(
+    ["", "0", "1", "-1", "8", "12", "1e15", "nan", "x", "4096", "SM90", "EFA", "decode", "RDMA"]
+)
+
+
+@given(st.dictionaries(st.sampled_from(COLUMNS), marks | st.text(max_size=4), max_size=6))
+def test_no_row_ends_in_a_traceback(shipped, cells):
+    for scored in validate_alltoall([row(**cells)], shipped):
+        assert scored.predicted is None or 0 < scored.predicted < float("inf")
+        assert (scored.ratio is None) == bool(scored.reason)
 
 
 def test_files_without_the_columns_are_refused(tmp_path):

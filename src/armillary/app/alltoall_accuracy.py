@@ -55,8 +55,8 @@ def alltoall_page(scored: Sequence[Row], images: Mapping[str, str]) -> str:
         "`--data FILE.csv` scores other figures. Needed columns are `source`, `gpu`, `library`, `phase`,",
         "`ep` and `mode` (normal or prefill, low-latency or decode), and `latency_us` or `bandwidth_GBps`;",
         "`system` names the network, `bottleneck` what a bandwidth counts (NVLink: bytes to every distinct",
-        "rank, RDMA: to every distinct node, the own one included). `tokens_per_rank`, `hidden` and `topk` are",
-        "those of DeepSeek-V3 where they are empty.",
+        "rank, RDMA: to every distinct node, the own one included). `tokens_per_rank`, `hidden` and `topk`",
+        "are those of DeepSeek-V3 where they are empty.",
         "",
     ]
     for title, rows in alltoall_groups(scored):

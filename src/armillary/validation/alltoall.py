@@ -151,7 +151,7 @@ def read_setting(row: Mapping[str, str], catalog: Catalog) -> Setting:
     if cells.text("bottleneck").casefold() == "rdma" and mode == "normal" and NODE < ranks <= domain:
         domain = NODE
         cells.assumed.append(f"scale-up domain of {NODE} (the row's network is RDMA)")
-    hidden = cells.number("hidden", 7168.0, "DeepSeek-V3")
+    hidden = cells.whole("hidden", 7168.0, "DeepSeek-V3")
     name = _dispatcher(library, mode, "efa" if efa else "infiniband", cells)
     plain = "fp8" not in said and ("bf16" in said or (phase == "combine" and "a2a" not in said))
     free = "pplx" in cells.text("source").casefold() or name.startswith(("pplx", "nccl"))
@@ -159,9 +159,9 @@ def read_setting(row: Mapping[str, str], catalog: Catalog) -> Setting:
         dispatcher=name,
         phase=phase,
         mode=mode,
-        tokens=cells.number("tokens_per_rank", TOKENS[mode], "the libraries' benchmarks"),
+        tokens=cells.whole("tokens_per_rank", TOKENS[mode], "the libraries' benchmarks"),
         hidden=hidden,
-        copies=cells.number("topk", 8.0, "DeepSeek-V3"),
+        copies=cells.whole("topk", 8.0, "DeepSeek-V3"),
         size=bf16_token(hidden) if plain else fp8_token(hidden),
         ranks=ranks,
         domain=domain,
