@@ -1,6 +1,6 @@
 """Draw the pictures of the documentation anew: ``docs/images/*.svg``.
 
-``make figures`` also writes the pages of measured accuracy, `docs/accuracy.md` and `docs/memory-accuracy.md`.
+``make figures`` also writes the pages of measured accuracy.
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ def main() -> None:
     for name, more in (("step", []), ("waterfall", ["--explain"]), ("domain", ["--sweep", "domain"])):
         command = [*TRAIN.split(), *more, "--svg", str(IMAGES / f"{name}.svg"), "--json"]
         cli.main(command, prog_name="armillary", standalone_mode=False)
-    for score, page in (("training", "accuracy.md"), ("memory", "memory-accuracy.md")):
+    pages = {
+        "training": "accuracy.md",
+        "memory": "memory-accuracy.md",
+        "alltoall": "alltoall-accuracy.md",
+    }
+    for score, page in pages.items():
         written = ["validate", score, "--no-rows", "--markdown", str(IMAGES.parent / page)]
         cli.main(written, prog_name="armillary", standalone_mode=False)
 

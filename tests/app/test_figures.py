@@ -6,24 +6,30 @@ import math
 import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from armillary.app.figures import (
     bar_chart,
+    heat_map,
     line_chart,
     range_chart,
     rings,
     scatter,
     stacked_bar,
+    timeline,
     waterfall_chart,
 )
 from armillary.app.figures.axes import number, rounded_up, scale, ticks
 from armillary.app.figures.canvas import STYLE, width_of
+from armillary.app.figures.timeline import Span
 
 SVG = "{http://www.w3.org/2000/svg}"
 FIGURES = {
+    "heat": heat_map([("leaf <up>", np.array([0.1, 0.9]))], "T"),
+    "timeline": timeline([("r & s", [Span("a", "b", 0.0, 1e-3)])], "T"),
     "stacked": stacked_bar([("a <b>", [("x & y", 1.0), ("z", 0.0)])], "s", "T", limit=2.0),
     "bars": bar_chart([("up", 0.3), ("down", -0.2)], "T", percent=True),
     "lines": line_chart([("s", [(8, 0.3), (576, 0.4)])], "x", "y", "T", log_x=True, percent=True),
@@ -189,3 +195,29 @@ def test_ranges_are_cut_at_the_edge_with_an_arrow():
 
 def test_ticks_of_times_go_below_a_second():
     assert ticks(0.08, 300, log=True, unit="s")[0] == pytest.approx(0.1)
+
+
+def test_a_heat_map_says_what_it_draws_and_draws_many_links_as_means():
+    uses = np.linspace(0, 1, 1000)
+    svg = heat_map([("leaf up", uses), ("spine up", np.array([0.5]))], "Use")
+    assert svg.count("<rect") == 1 + 128 + 1 + 11
+    assert "1,000 links, mean 50%, highest 100%" in svg
+    assert "leaf up, links 0 to 6: 0.3%" in svg
+    assert "spine up, link 0: 50%" in svg
+    assert "no links" in heat_map([("leaf up", np.empty(0))], "Use")
+    with pytest.raises(ValueError, match="0 or more"):
+        heat_map([("a", np.array([-0.1]))], "Use")
+    with pytest.raises(ValueError, match="finite"):
+        heat_map([("a", np.array([np.nan]))], "Use")
+
+
+def test_a_timeline_places_slices_by_time():
+    spans = [Span("forward", "compute", 0.0, 2.0), Span("exchange", "network", 1.0, 4.0)]
+    svg = timeline([("rank 0", spans[:1]), ("rank 1", spans[1:])], "A step")
+    assert "forward: 0 s to 2 s" in svg.replace("0 to", "0 s to")
+    assert "exchange: 1 s to 4 s" in svg
+    widths = [float(w) for w in re.findall(r'width="([0-9.]+)" height="18.00"', svg)]
+    assert widths[1] == pytest.approx(1.5 * widths[0], rel=1e-3)
+    assert "no tracks" in timeline([], "Nothing")
+    with pytest.raises(ValueError, match="before its start"):
+        timeline([("a", [Span("x", "y", 2.0, 1.0)])], "T")

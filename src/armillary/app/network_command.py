@@ -6,7 +6,11 @@ import click
 
 from armillary.app.cli import LazyGroup
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "fabric": ("armillary.app.fabric_command", "Build a fabric: links, switches, what failures leave."),
+    "simulate": ("armillary.app.simulate_command", "Run a collective on a fabric, flow by flow."),
+    "whatif": ("armillary.app.whatif_command", "Take one plan over many fabrics."),
+}
 """Module of each command, which exports `command`, and its line in the help."""
 
 

@@ -14,6 +14,9 @@ from armillary.catalog.records import Accelerator, System
 from armillary.errors import InputError
 from armillary.machine.rings import Ring
 
+SCALE_UP_LATENCY = 2e-6
+"""Of one message inside a scale-up domain, software included, where nothing else is known; assumption. [s]"""
+
 
 @dataclass(frozen=True, slots=True)
 class Partition:
@@ -103,7 +106,7 @@ class Machine:
     name: str
     partitions: tuple[Partition, ...]
     rings: tuple[Ring, ...]
-    scale_up_latency: float = 2e-6
+    scale_up_latency: float = SCALE_UP_LATENCY
 
     @property
     def accelerators(self) -> int:

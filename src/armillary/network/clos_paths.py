@@ -109,25 +109,24 @@ class ClosPaths:
     ) -> NDArray[np.int32]:  # fmt: skip
         """Links of each path, `[hop, flow]`, -1 where a path is shorter."""
         width = 1 if self.merged else self.planes
-        relayed = sender != source
-        first, then = self.starts[0] + source, self.starts[1] + np.where(inside, target, sender)
-        up, down = self.starts[2] + sender * width + ways[0], self.starts[3] + target * width + ways[0]
-        columns = [
-            np.where(inside | relayed, first, -1),
-            np.where(inside | relayed, then, -1),
-            np.where(inside, -1, up),
-        ]
-        ends = [np.where(inside, -1, down)]
+        relayed = inside | (sender != source)
+        hops = 2 * len(self.groups) + 2
+        found = np.full((hops, len(source)), -1, np.int32)
+        found[0] = np.where(relayed, self.starts[0] + source, -1)
+        found[1] = np.where(relayed, self.starts[1] + np.where(inside, target, sender), -1)
+        found[2] = np.where(inside, -1, self.starts[2] + sender * width + ways[0])
+        found[-1] = np.where(inside, -1, self.starts[3] + target * width + ways[0])
         apart = ~inside
         number = ways[0]
         cables = width
         for t, choices in enumerate(self.ways):
-            apart = apart & (self.groups[t][sender] != self.groups[t][target])
+            here, there = self.groups[t][sender], self.groups[t][target]
+            apart = apart & (here != there)
             if not self.merged:
                 number, cables = number * choices + ways[t + 1], cables * choices
             begin, end = self.starts[4 + 2 * t], self.starts[5 + 2 * t]
-            columns.append(np.where(apart, begin + self.groups[t][sender] * cables + number, -1))
-            ends.append(np.where(apart, end + self.groups[t][target] * cables + number, -1))
+            found[3 + t] = np.where(apart, begin + here * cables + number, -1)
+            found[-2 - t] = np.where(apart, end + there * cables + number, -1)
         apart = apart & (self.groups[-1][sender] != self.groups[-1][target])
         if apart.any():
             flow = int(np.flatnonzero(apart)[0])
@@ -135,7 +134,7 @@ class ClosPaths:
                 f"disconnected: no path from accelerator {source[flow]} to {target[flow]} of {self.name}, "
                 f"because no {self.levels[-1]} joins them"
             )
-        return np.stack([*columns, *reversed(ends)]).astype(np.int32)
+        return found
 
     @staticmethod
     def _dead(columns: NDArray[np.int32], alive: NDArray[np.bool_]) -> Integers:

@@ -78,7 +78,9 @@ def schedule(node, time, times, nodes, counts):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def release(node, time, waits, latest, delay, arrival, latency, group_begin, group_flows, times, nodes, counts):  # type: ignore[no-untyped-def]
+def release(
+    node, time, waits, latest, delay, arrival, latency, group_begin, group_flows, times, nodes, counts
+):  # type: ignore[no-untyped-def]
     """One of the things that a node waits for is done at `time`."""
     flows = len(arrival)
     waits[node] -= 1

@@ -108,6 +108,11 @@ class Fabric:
         """Directed links [-]."""
         return len(self.capacity)
 
+    @property
+    def shared(self) -> Floats:
+        """Capacities as the flow simulator takes them, above 0: no path uses a link that is down [byte/s]."""
+        return np.where(self.capacity > 0, self.capacity, 1.0)
+
     def routes(self, source: ArrayLike, target: ArrayLike, key: ArrayLike = 0) -> Routes:
         """Path of each flow.
 

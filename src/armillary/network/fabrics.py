@@ -165,6 +165,7 @@ def switch_fabric(
         scale_up_bandwidth,
         scale_up_latency,
         routing,
+        cable=np.inf,  # a switch of the file stands for as many as there are, with one link up
         name=root.name,
         uplinks=uplinks[:-1],
     )

@@ -160,9 +160,7 @@ def simulate(
             finish=found.finish[small.flow_class],
             link_bytes=np.where(small.link_class >= 0, found.link_bytes[small.link_class], 0.0),
         )
-    return _run(
-        held, routes, sizes, arrivals, latencies, weights, caps, order, tolerance, local_share
-    )
+    return _run(held, routes, sizes, arrivals, latencies, weights, caps, order, tolerance, local_share)
 
 
 def simulate_graph(

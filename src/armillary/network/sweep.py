@@ -131,7 +131,20 @@ def sweep(  # type: ignore[no-untyped-def]
             judged = pending[sizes[PENDING]]
             waiting[judged] = False
             key, opened = evaluate(
-                judged, now, capacity, begin, live, member, entry, usage, weight, limit, level, by, share, sizes
+                judged,
+                now,
+                capacity,
+                begin,
+                live,
+                member,
+                entry,
+                usage,
+                weight,
+                limit,
+                level,
+                by,
+                share,
+                sizes,
             )
         elif sizes[HEAP] > 0:
             least, link = keys[0], items[0]

@@ -194,7 +194,7 @@ class _Wire:
         if self.background is not None:
             routes.append(self.others)
             weights.append(np.full(self.others.flows, self.background.weight))
-        rates = max_min(self.fabric.capacity, joined(routes), weight=np.concatenate(weights))
+        rates = max_min(self.fabric.shared, joined(routes), weight=np.concatenate(weights))
         size = self.found[one].traffic.size
         return float((size / rates[: size.size]).max())
 

@@ -1,6 +1,17 @@
 """The twin room: answers a scenario; alone in knowing the order of questions. May import the rooms above."""
 
 from armillary.twin.comparison import Comparison, Side, compare
+from armillary.twin.fabric_cases import (
+    QUESTIONS,
+    Case,
+    LongHaul,
+    Plan,
+    Shape,
+    case_cost,
+    fabric_cases,
+    fabric_of,
+    machine_of,
+)
 from armillary.twin.plan import Price, TrainingPlan, plan_training, uses_of
 from armillary.twin.report import Report, run
 from armillary.twin.sensitivity import (
@@ -16,16 +27,24 @@ from armillary.twin.sensitivity import (
     by_system,
     plan_gradients,
 )
+from armillary.twin.whatif import Outcome, Worth, try_fabrics, worth
 
 __all__ = [
+    "QUESTIONS",
     "SWEEPS",
+    "Case",
     "Comparison",
     "Curve",
+    "LongHaul",
+    "Outcome",
+    "Plan",
     "Point",
     "Price",
     "Report",
+    "Shape",
     "Side",
     "TrainingPlan",
+    "Worth",
     "around",
     "by_domain",
     "by_oversubscription",
@@ -33,9 +52,15 @@ __all__ = [
     "by_scale",
     "by_sequence",
     "by_system",
+    "case_cost",
     "compare",
+    "fabric_cases",
+    "fabric_of",
+    "machine_of",
     "plan_gradients",
     "plan_training",
     "run",
+    "try_fabrics",
     "uses_of",
+    "worth",
 ]

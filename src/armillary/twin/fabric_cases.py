@@ -14,6 +14,7 @@ from armillary.errors import InfeasibleError, InputError, did_you_mean
 from armillary.machine import Ring, Slice, build
 from armillary.model import parameters
 from armillary.network.clos import Level, clos
+from armillary.network.equipment import network_cost
 from armillary.network.fabric import Fabric
 from armillary.network.traffic import ring_flows
 from armillary.training import Calibration, Job, Layout
@@ -68,7 +69,8 @@ class Case(NamedTuple):
 
     question : what is varied. label : its value. plan : where the case changes it (machine, batch). place,
     background : as in `training.on_fabric`. extra : what the case adds to a step beside its fabric's own
-    exchanges [s]. note : what it assumes.
+    exchanges [s]. bought : the fabric that was paid for, where it is not the same. clusters : how many such
+    fabrics there are [-]. note : what it assumes.
     """
 
     question: str
@@ -79,6 +81,8 @@ class Case(NamedTuple):
     place: Integers | None = None
     background: Background | None = None
     extra: Callable[[FabricStep], float] | None = None
+    bought: Fabric | None = None
+    clusters: int = 1
     note: str = ""
 
 
@@ -126,6 +130,13 @@ def fabric_of(machine: Slice, shape: Shape, clusters: int = 1, haul: LongHaul | 
 def _rails(domain: int, wished: int) -> int:
     """Largest number of rails, up to the wished one, that divides a domain."""
     return next(r for r in range(min(wished, domain), 0, -1) if domain % r == 0)
+
+
+def case_cost(case: Case) -> float:
+    """Cost of the switches and cables of the plan's share of a fabric, long-haul links not counted [USD]."""
+    fabric = case.bought or case.fabric
+    share = case.plan.layout.accelerators / fabric.endpoints
+    return case.clusters * network_cost(fabric, levels=("host", "leaf")).total * min(share, 1.0)
 
 
 def by_oversubscription(plan: Plan, shape: Shape) -> list[Case]:
@@ -203,7 +214,7 @@ def by_failure(plan: Plan, shape: Shape) -> list[Case]:
     cases = []
     for label, failures in broken.items():
         if len(failures) < max(spines, 2):
-            cases.append(Case("failure", label, plan, shape, fabric.degraded(failures)))
+            cases.append(Case("failure", label, plan, shape, fabric.degraded(failures), bought=fabric))
     return cases
 
 
@@ -296,7 +307,8 @@ def by_long_haul(plan: Plan, shape: Shape, haul: LongHaul) -> list[Case]:
 
         note = "DiLoCo; what it does to the loss is not in it"
         fabric = fabric_of(inner.machine, shape)
-        cases.append(Case("long haul", f"two, every {every}", inner, shape, fabric, extra=extra, note=note))
+        label = f"two, every {every}"
+        cases.append(Case("long haul", label, inner, shape, fabric, extra=extra, clusters=2, note=note))
     return cases
 
 

@@ -136,12 +136,14 @@ class Canvas:
         tip: str = "",
         corner: float = 0,
         kind: str = "",
+        opacity: float = 1,
     ) -> None:
-        """Draw a filled rectangle with a tooltip."""
+        """Draw a filled rectangle with a tooltip; `opacity` from 0 to 1."""
+        faint = f' fill-opacity="{opacity:.3g}"' if opacity < 1 else ""
         corners = f' rx="{corner:g}"' if corner else ""
         self._elements.append(
             f'<rect x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}"{corners}'
-            f'{_class(_colour(colour), kind)} fill="currentColor">{_tip(tip)}</rect>'
+            f'{_class(_colour(colour), kind)} fill="currentColor"{faint}>{_tip(tip)}</rect>'
         )
 
     def circle(self, x: float, y: float, radius: float, colour: int, tip: str = "") -> None:

@@ -1,0 +1,87 @@
+"""``armillary network fabric``: the links of a network, what is down, and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from armillary.app.fabric_options import fabric_from, failures, shape_options
+from armillary.app.options import catalog_option, echo_json, json_option
+from armillary.errors import InputError
+
+EXAMPLE = """
+\b
+Examples:
+  armillary network fabric --system p6e-gb300 --gpus 4608 --oversubscription 2
+  armillary network fabric --system p5en --gpus 2048 --routing ecmp --fail 'spine 3' --fail 'rail 0@50%'
+  armillary network fabric --system p5en --topology topology.conf
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.option("--system", required=True, help="A system of the catalog, e.g. p6e-gb300.")
+@click.option("--gpus", "accelerators", default=None, type=click.IntRange(2, 10_000_000), help="How many.")
+@click.option(
+    "--topology",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="Take the switches from a file: Slurm, Topograph, EC2, Kubernetes nodes.",
+)
+@click.option(
+    "--oversubscription",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0, 1000, min_open=True),
+    help="Of leaf to spine; of every level of a file that does not say.",
+)
+@shape_options
+@click.option("--fail", "failed", multiple=True, help="What is down: 'spine 3'; or slow: 'rail 0@50%'.")
+@json_option
+@catalog_option
+def command(
+    system: str,
+    accelerators: int | None,
+    topology: Path | None,
+    oversubscription: float,
+    leaf: int,
+    rails: str,
+    routing: str,
+    planes: int,
+    failed: tuple[str, ...],
+    as_json: bool,
+    catalogs: tuple[Path, ...],
+) -> None:
+    """Build a fabric and print its tiers: links, bandwidth for each accelerator, what is down."""
+    from armillary import catalog as catalog_room
+    from armillary.app import fabric_view as view
+    from armillary.app.console import out
+
+    known = catalog_room.load(*catalogs)
+    if (topology is None) == (accelerators is None):
+        raise InputError("give either --gpus, for leaves and spines, or --topology, for a file's switches")
+    if topology is not None:
+        from armillary.interop import read_topology
+        from armillary.machine import SCALE_UP_LATENCY
+        from armillary.network.fabrics import switch_fabric
+
+        bought = known.system(system)
+        chip = known.accelerator(bought.accelerator)
+        whole = switch_fabric(
+            read_topology(topology),
+            bought.accelerators_per_node,
+            bought.nic_bandwidth,
+            bought.nic_latency,
+            chip.scale_up_bandwidth,
+            SCALE_UP_LATENCY,
+            oversubscription,
+            routing,
+        )
+    else:
+        assert accelerators is not None
+        whole = fabric_from(known, system, accelerators, oversubscription, leaf, rails, routing, planes, ())
+    broken = whole.degraded(failures(failed))
+    if as_json:
+        echo_json(view.fabric_json(whole, broken))
+    else:
+        out().print(view.fabric_view(whole, broken))

@@ -1,0 +1,82 @@
+"""Options of the commands that build a fabric, and the fabric that they describe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from armillary.errors import InputError
+
+if TYPE_CHECKING:
+    from armillary.catalog import Catalog
+    from armillary.network.fabric import Fabric
+
+_SHAPE: list[Callable[..., Any]] = [
+    click.option(
+        "--leaf", default=32, show_default=True, type=click.IntRange(1, 4096), help="Accelerators a leaf."
+    ),
+    click.option("--rails", default="optimised", show_default=True, help="none, optimised or only."),
+    click.option("--routing", default="spray", show_default=True, help="spray, ecmp or static."),
+    click.option(
+        "--planes", default=1, show_default=True, type=click.IntRange(1, 64), help="Networks side by side."
+    ),
+]
+
+_FAILURE = re.compile(r"\A\s*(.+?)\s*(?:@\s*(\d+(?:\.\d+)?)\s*%\s*)?\Z")
+
+
+def shape_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a network above the scale-up domains."""
+    for option in reversed(_SHAPE):
+        function = option(function)
+    return function
+
+
+def failures(texts: Sequence[str]) -> list[tuple[str, float]]:
+    """Read ``--fail``: a part that is down, or ``part@50%`` where half of it is left.
+
+    Raises
+    ------
+    InputError
+        If it is empty or the share is not a percentage.
+
+    Examples
+    --------
+    >>> failures(["leaf 3", "plane 0@50%"])
+    [('leaf 3', 0.0), ('plane 0', 0.5)]
+    """
+    found = []
+    for text in texts:
+        match = _FAILURE.match(text)
+        if match is None or "@" in match[1]:
+            raise InputError(
+                f"--fail {text!r}: write a part as 'leaf 3', or what is left of it as 'leaf 3@50%'"
+            )
+        found.append((match[1], float(match[2]) / 100 if match[2] else 0.0))
+    return found
+
+
+def fabric_from(
+    known: Catalog,
+    system: str,
+    accelerators: int,
+    oversubscription: float,
+    leaf: int,
+    rails: str,
+    routing: str,
+    planes: int,
+    failed: Sequence[str],
+) -> Fabric:
+    """Fabric of a system with leaves and spines, with what failed."""
+    from armillary.twin import Shape, fabric_of, machine_of
+
+    bought = known.system(system)
+    size = bought.scale_up_size
+    whole = -(-accelerators // size) * size
+    chip = known.accelerator(bought.accelerator)
+    machine = machine_of(bought, chip, whole, size, oversubscription)
+    shape = Shape(leaf, oversubscription, rails, routing, planes)
+    return fabric_of(machine, shape).degraded(failures(failed))
