@@ -15,6 +15,7 @@ EXAMPLE = """
 Examples:
   armillary network fabric --system p6e-gb300 --gpus 4608 --oversubscription 2
   armillary network fabric --system p5en --gpus 2048 --routing ecmp --fail 'spine 3' --fail 'rail 0@50%'
+  armillary network fabric --system p5en --preset hpn7 --gpus 30720
   armillary network fabric --system p5en --topology topology.conf
 """
 
@@ -22,6 +23,7 @@ Examples:
 @click.command(epilog=EXAMPLE)
 @click.option("--system", required=True, help="A system of the catalog, e.g. p6e-gb300.")
 @click.option("--gpus", "accelerators", default=None, type=click.IntRange(2, 10_000_000), help="How many.")
+@click.option("--preset", default=None, help="A published network, e.g. hpn7; its own shape and routing.")
 @click.option(
     "--topology",
     default=None,
@@ -42,6 +44,7 @@ Examples:
 def command(
     system: str,
     accelerators: int | None,
+    preset: str | None,
     topology: Path | None,
     oversubscription: float,
     leaf: int,
@@ -58,15 +61,31 @@ def command(
     from armillary.app.console import out
 
     known = catalog_room.load(*catalogs)
-    if (topology is None) == (accelerators is None):
-        raise InputError("give either --gpus, for leaves and spines, or --topology, for a file's switches")
-    if topology is not None:
+    if topology is None and preset is None and accelerators is None:
+        raise InputError("give --gpus, for leaves and spines, --preset, or --topology for a file's switches")
+    if topology is not None and (accelerators is not None or preset is not None):
+        raise InputError("--topology says itself how many there are; leave out --gpus and --preset")
+    bought = known.system(system)
+    chip = known.accelerator(bought.accelerator)
+    if preset is not None:
+        from armillary.machine import SCALE_UP_LATENCY
+        from armillary.network.presets import preset_fabric
+
+        whole = preset_fabric(
+            preset,
+            accelerators or 0,
+            bought.nic_bandwidth,
+            bought.nic_latency,
+            bought.scale_up_size,
+            chip.scale_up_bandwidth,
+            SCALE_UP_LATENCY,
+            oversubscription,
+        )
+    elif topology is not None:
         from armillary.interop import read_topology
         from armillary.machine import SCALE_UP_LATENCY
         from armillary.network.fabrics import switch_fabric
 
-        bought = known.system(system)
-        chip = known.accelerator(bought.accelerator)
         whole = switch_fabric(
             read_topology(topology),
             bought.accelerators_per_node,

@@ -44,7 +44,7 @@ def fabric_view(whole: Fabric, broken: Fabric) -> RenderableType:
     for name in ("tier", "links", "down", "for each accelerator", "left", "against the NIC", "latency"):
         table.add_column(name, justify="left" if name == "tier" else "right")
     found = tiers(whole, broken)
-    nic = whole.per_endpoint()["host up"]
+    nic = whole.per_endpoint().get("host up", 0.0)
     for t in found:
         scale_up = t.name.startswith("scale-up")
         table.add_row(
@@ -53,10 +53,10 @@ def fabric_view(whole: Fabric, broken: Fabric) -> RenderableType:
             f"{t.down:,}" if t.down else "",
             show(t.each, "B/s"),
             "" if t.left == t.each else f"{t.left / t.each:.1%}",
-            "" if scale_up else f"{nic / t.each:.3g}:1",
+            "" if scale_up or not nic else f"{nic / t.each:.3g}:1",
             show(t.latency, "s") if t.latency else "",
         )
-    switches = ", ".join(f"{n:,} {name}" for name, n in whole.switches.items())
+    switches = ", ".join(f"{n:,} {name}" for name, n in whole.switches.items()) or "none"
     domains = int(whole.domain.max()) + 1
     return Group(
         Text(f"{whole.name}: {whole.endpoints:,} accelerators in {domains:,} domains", style="bold"),
