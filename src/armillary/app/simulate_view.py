@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from armillary.app.figures import heat_map
-from armillary.network.fabric import Fabric, Floats
+from armillary.interop import TraceSlice, perfetto_trace
+from armillary.network.fabric import Fabric, Floats, Integers
 from armillary.network.simulated import BUS, Simulated
 from armillary.units import show
 
@@ -95,6 +96,45 @@ def load_figure(fabric: Fabric, found: Simulated, title: str) -> str:
     used = utilisation(fabric, found)
     names = [t.name for t in tier_loads(fabric, found)]
     return heat_map([(n, used[fabric.tier == fabric.tiers.index(n)]) for n in names], title)
+
+
+def trace(fabric: Fabric, found: Simulated, title: str) -> str:
+    """Trace for Perfetto: a track for each accelerator that sends, or for each class of flows."""
+    start, finish = found.completion.start, found.completion.finish
+    if found.traffic is None:
+        slices = [
+            TraceSlice(
+                "classes of flows", f"class {i}: {found.classes[i]:,} flows", found.operation, "class",
+                float(start[i]), float(finish[i]),
+            )
+            for i in range(len(finish))
+        ]  # fmt: skip
+    else:
+        lanes = _lanes(found.traffic.source)
+        slices = [
+            TraceSlice(
+                "accelerators",
+                f"accelerator {source}" + (f", flow {lane}" if lane else ""),
+                f"to {target}",
+                found.operation,
+                float(start[i]),
+                float(finish[i]),
+            )
+            for i, (source, target, lane) in enumerate(
+                zip(found.traffic.source.tolist(), found.traffic.target.tolist(), lanes, strict=True)
+            )
+        ]
+    return perfetto_trace(slices, title=title)
+
+
+def _lanes(source: Integers) -> list[int]:
+    """How many flows of the same accelerator stand before each: flows at once have tracks of their own."""
+    seen: dict[int, int] = {}
+    lanes = []
+    for one in source.tolist():
+        lanes.append(seen.get(one, 0))
+        seen[one] = lanes[-1] + 1
+    return lanes
 
 
 def simulated_json(fabric: Fabric, found: Simulated, size: float, ranks: int) -> dict[str, Any]:

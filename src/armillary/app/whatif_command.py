@@ -45,6 +45,12 @@ TOKENS = 1e12
 @click.option("--long-haul", default="1.6 Tbit/s", show_default=True, help="Between two clusters, one way.")
 @click.option("--long-haul-latency", default="10 ms", show_default=True, help="One way.")
 @click.option("--older", default=None, help="System of the older half, for generations.")
+@click.option(
+    "--trace",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="Write a Perfetto trace of the first case's step here.",
+)
 @click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the figure here.")
 @json_option
 @catalog_option
@@ -68,6 +74,7 @@ def command(
     long_haul: str,
     long_haul_latency: str,
     older: str | None,
+    trace: Path | None,
     svg: Path | None,
     as_json: bool,
     catalogs: tuple[Path, ...],
@@ -107,6 +114,9 @@ def command(
     title = f"{model} on {accelerators:,} accelerators of {system}: {plan.layout.describe()}"
     if svg is not None:
         write_figure(svg, view.whatif_figure(outcomes, f"One plan on many fabrics: {model} on {system}"))
+    if trace is not None:
+        first = outcomes[0].case
+        write_figure(trace, view.step_trace(outcomes[0], f"{model}, {first.question} {first.label}"))
     if as_json:
         echo_json(view.whatif_json(outcomes, accelerators, cost))
     else:

@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from armillary.app.figures import stacked_bar
+from armillary.interop import TraceSlice, perfetto_trace
+from armillary.training.timeline import step_timeline
 from armillary.twin import Outcome, Price, worth
 from armillary.units import show
 
@@ -98,6 +100,23 @@ def whatif_figure(outcomes: Sequence[Outcome], title: str) -> str:
         for o in outcomes
     ]
     return stacked_bar(rows, "s", title)
+
+
+def step_trace(outcome: Outcome, title: str) -> str:
+    """Trace for Perfetto of a case's step on its fabric: every pass of every stage."""
+    run = step_timeline(*outcome.case.plan, congestion=outcome.on.congestion)
+    slices = [
+        TraceSlice(
+            title,
+            f"stage {p.stage}",
+            p.kind.replace("_", " ") + (f" {p.micro_batch}" if p.micro_batch >= 0 else ""),
+            p.kind,
+            p.start,
+            p.end,
+        )
+        for p in run.passes
+    ]
+    return perfetto_trace(slices, title=title)
 
 
 def whatif_json(outcomes: Sequence[Outcome], accelerators: int, price: Price | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from armillary.interop.ec2_topology import read_ec2_topology
 from armillary.interop.hostlists import compress, expand
 from armillary.interop.nccl_topology import Gpu, Nic, NodeTopology, read_nccl_topology
+from armillary.interop.perfetto import Counter, TraceSlice, perfetto_trace
 from armillary.interop.slurm_topology import (
     SlurmTopology,
     read_slurm_conf,
@@ -21,13 +22,16 @@ from armillary.interop.trees import Topology
 
 __all__ = [
     "KINDS",
+    "Counter",
     "Gpu",
     "Nic",
     "NodeTopology",
     "SlurmTopology",
     "Topology",
+    "TraceSlice",
     "compress",
     "expand",
+    "perfetto_trace",
     "read_description",
     "read_ec2_topology",
     "read_nccl_topology",

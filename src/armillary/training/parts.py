@@ -337,6 +337,17 @@ def stage_transfer(
     return comm.pipeline_transfer(local, job.model.hidden, layout, links)
 
 
+def stage_durations(job: Job, layout: Layout, micro: MicroBatch) -> tuple[Durations, Durations]:
+    """One micro-batch through a middle stage, and through the last with its head [s]."""
+    tables = _tables(job.model)
+    spread = stages(tables, layout.pp, layout.vpp)
+    each = micro.durations
+    single = np.asarray(layout.pp) == 1
+    last = weighted(each.kinds, spread.last).plus(each.last)
+    last = Durations(*(np.where(single, a, b) for a, b in zip(each.whole, last, strict=True)))
+    return weighted(each.kinds, spread.middle), last
+
+
 def pipeline(job: Job, layout: Layout, micro: MicroBatch, transfer: Numeric) -> Pipeline:
     """Passage of a step's micro-batches through the stages.
 

@@ -135,8 +135,8 @@ def _rails(domain: int, wished: int) -> int:
 def case_cost(case: Case) -> float:
     """Cost of the switches and cables of the plan's share of a fabric, long-haul links not counted [USD]."""
     fabric = case.bought or case.fabric
-    share = case.plan.layout.accelerators / fabric.endpoints
-    return case.clusters * network_cost(fabric, levels=("host", "leaf")).total * min(share, 1.0)
+    share = min(float(case.plan.layout.accelerators) / fabric.endpoints, 1.0)
+    return case.clusters * network_cost(fabric, levels=("host", "leaf")).total * share
 
 
 def by_oversubscription(plan: Plan, shape: Shape) -> list[Case]:
