@@ -54,6 +54,9 @@ Examples:
     "--tolerance", default=0.0, show_default=True, type=click.FloatRange(0, 0.5), help="0 is exact."
 )
 @click.option("--trace", default=None, type=click.Path(path_type=Path), help="Write a Perfetto trace here.")
+@click.option(
+    "--timeline", default=None, type=click.Path(path_type=Path), help="Write a timeline of flows here (SVG)."
+)
 @click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the links' load here.")
 @json_option
 @catalog_option
@@ -72,6 +75,7 @@ def command(
     failed: tuple[str, ...],
     tolerance: float,
     trace: Path | None,
+    timeline: Path | None,
     svg: Path | None,
     as_json: bool,
     catalogs: tuple[Path, ...],
@@ -96,6 +100,8 @@ def command(
     title = f"{operation} of {size} in {of}{members.shape[1]:,} accelerators, {fabric.name}"
     if svg is not None:
         write_figure(svg, view.load_figure(fabric, found, title))
+    if timeline is not None:
+        write_figure(timeline, view.flow_timeline(fabric, found, title))
     if trace is not None:
         write_figure(trace, view.trace(fabric, found, title))
     if as_json:

@@ -9,11 +9,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from armillary.app.figures import heat_map
+from armillary.app.figures import heat_map, timeline
+from armillary.app.figures.timeline import Span
 from armillary.interop import TraceSlice, perfetto_trace
 from armillary.network.fabric import Fabric, Floats, Integers
 from armillary.network.simulated import BUS, Simulated
 from armillary.units import show
+
+TRACKS = 16
+"""Accelerators, or classes of flows, that a timeline shows. [-]"""
 
 
 class TierLoad(NamedTuple):
@@ -125,6 +129,39 @@ def trace(fabric: Fabric, found: Simulated, title: str) -> str:
             )
         ]
     return perfetto_trace(slices, title=title)
+
+
+def flow_timeline(fabric: Fabric, found: Simulated, title: str) -> str:
+    """Timeline of flows: of the classes, or of accelerators spread evenly over those that send."""
+    start, finish = found.completion.start, found.completion.finish
+    if found.traffic is None:
+        last = np.argsort(-finish, kind="stable")[:TRACKS]
+        rows = [
+            (
+                f"{found.classes[i]:,} flows",
+                [Span(found.operation, "class of flows", float(start[i]), float(finish[i]))],
+            )
+            for i in np.sort(last).tolist()
+        ]
+        return timeline(rows, title)
+    source, target = found.traffic.source, found.traffic.target
+    senders = np.unique(source)
+    chosen = senders[:: max(-(-len(senders) // TRACKS), 1)]
+    inside = fabric.domain[source] == fabric.domain[target]
+    rows = []
+    for one in chosen.tolist():
+        mine = np.flatnonzero(source == one)
+        spans = {
+            "inside the domain": mine[inside[mine]],
+            "across domains": mine[~inside[mine]],
+        }
+        for kind, flows in spans.items():
+            if flows.size:
+                last_one = int(flows[np.argmax(finish[flows])])
+                name = f"to {target[last_one]}" if flows.size == 1 else f"{flows.size} flows"
+                span = Span(name, kind, float(start[flows].min()), float(finish[last_one]))
+                rows.append((f"accelerator {one}", [span]))
+    return timeline(rows, title)
 
 
 def _lanes(source: Integers) -> list[int]:

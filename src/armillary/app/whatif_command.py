@@ -51,6 +51,12 @@ TOKENS = 1e12
     type=click.Path(path_type=Path),
     help="Write a Perfetto trace of the first case's step here.",
 )
+@click.option(
+    "--timeline",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="Write a timeline of the first case's step here (SVG).",
+)
 @click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the figure here.")
 @json_option
 @catalog_option
@@ -75,6 +81,7 @@ def command(
     long_haul_latency: str,
     older: str | None,
     trace: Path | None,
+    timeline: Path | None,
     svg: Path | None,
     as_json: bool,
     catalogs: tuple[Path, ...],
@@ -114,9 +121,11 @@ def command(
     title = f"{model} on {accelerators:,} accelerators of {system}: {plan.layout.describe()}"
     if svg is not None:
         write_figure(svg, view.whatif_figure(outcomes, f"One plan on many fabrics: {model} on {system}"))
+    first = f"{model}, {outcomes[0].case.question} {outcomes[0].case.label}"
+    if timeline is not None:
+        write_figure(timeline, view.step_figure(outcomes[0], first))
     if trace is not None:
-        first = outcomes[0].case
-        write_figure(trace, view.step_trace(outcomes[0], f"{model}, {first.question} {first.label}"))
+        write_figure(trace, view.step_trace(outcomes[0], first))
     if as_json:
         echo_json(view.whatif_json(outcomes, accelerators, cost))
     else:

@@ -10,14 +10,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from armillary.app.figures import stacked_bar
+from armillary.app.figures import stacked_bar, timeline
+from armillary.app.figures.timeline import Span
 from armillary.interop import TraceSlice, perfetto_trace
-from armillary.training.timeline import step_timeline
+from armillary.training.timeline import Pass, step_timeline
 from armillary.twin import Outcome, Price, worth
 from armillary.units import show
 
 LIFE = 5 * 365.25 * 86400.0
 """Over which a network and the time that it saves are compared: five years, an assumption. [s]"""
+TRACKS = 16
+"""Stages that a timeline shows. [-]"""
 HEADINGS = (
     *("closed form", "on the fabric", "exposed", "slowest", "busiest tier"),
     *("network", "more", "worth"),
@@ -117,6 +120,31 @@ def step_trace(outcome: Outcome, title: str) -> str:
         for p in run.passes
     ]
     return perfetto_trace(slices, title=title)
+
+
+def step_figure(outcome: Outcome, title: str) -> str:
+    """Timeline of a case's step: one track a stage, up to `TRACKS` of them."""
+    run = step_timeline(*outcome.case.plan, congestion=outcome.on.congestion)
+    stages = sorted({p.stage for p in run.passes})
+    chosen = stages[:: max(-(-len(stages) // TRACKS), 1)]
+    rows = [
+        (
+            f"stage {stage}",
+            [
+                Span(
+                    str(p.micro_batch) if p.micro_batch >= 0 else "", p.kind.replace("_", " "), p.start, p.end
+                )
+                for p in run.passes
+                if p.stage == stage
+            ],
+        )
+        for stage in chosen
+    ]
+    return timeline(rows, title)
+
+
+def _numbered(work: Pass) -> str:
+    return str(work.micro_batch) if work.micro_batch >= 0 else ""
 
 
 def whatif_json(outcomes: Sequence[Outcome], accelerators: int, price: Price | None) -> dict[str, Any]:
