@@ -29,7 +29,7 @@ class Clos(NamedTuple):
     def routes(self, source: Array, target: Array, seed: int = 0) -> Routes:
         """Shortest paths, each up-link drawn at random as by a hash of the flow (ECMP)."""
         n, r = self.hosts, self.radix
-        random = np.random.default_rng(seed)
+        random = np.random.default_rng([seed, 1])  # not the stream of the pairs
         middle, spine = random.integers(0, r, len(source)), random.integers(0, r, len(source))
         hops = np.empty((len(source), 6), np.int32)
         hops[:, 0] = source

@@ -10,10 +10,30 @@ import numba
 import numpy as np
 
 from armillary.network.filling import fill, sift_down, sift_up
-from armillary.network.sweep import OPEN, PENDING, TOUCHED, WORK, pend, sweep, touch
+from armillary.network.sweep import (
+    CAP,
+    CAPACITY,
+    FIRST,
+    LIVE,
+    LOAD,
+    OPEN,
+    OPENED,
+    PENDING,
+    SHARE,
+    TOUCHED,
+    WAITING,
+    WATCH,
+    WORK,
+    assign,
+    pend,
+    sweep,
+    touch,
+)
 
 SAME = 1e-12
 """Relative distance of times that count as one event."""
+SAMPLE = 1024
+"""Flows looked at to choose a horizon. [-]"""
 EVENTS, LOCAL, FULL, ABANDONED, VISITS = 0, 1, 2, 3, 4
 """Places in `counts`: events, local and full solutions, local ones given up, visits of members by sweeps."""
 
@@ -66,6 +86,19 @@ def retime(f, now, tolerance, weight, level, size, moved, rate, since, end, due)
     end[f] = now + max(size[f] - moved[f], 0.0) / new
     due[f] = end[f] - tolerance * size[f] / new
     return True
+
+
+@numba.njit(cache=True)
+def behind(flows, alive, due, sample):  # type: ignore[no-untyped-def]
+    """Choose a horizon that about one of 64 flows is due before, and at least one."""
+    least = np.inf
+    for i in range(alive):
+        least = min(least, due[flows[i]])
+    if alive <= len(sample):
+        return np.inf
+    for i in range(len(sample)):
+        sample[i] = due[flows[i * alive // len(sample)]]
+    return max(least, np.sort(sample)[len(sample) // 64])
 
 
 @numba.njit(cache=True)
@@ -127,32 +160,45 @@ def run(  # type: ignore[no-untyped-def]
     finish,
     rate_left,
     counts,
+    record,
+    entries,
+    others,
+    part,
+    book,
+    roster,
+    free,
+    lists,
 ):
     """Simulate until the last completion; False if the bound on events was passed, which would be a fault.
 
     waits : `[node]` things to wait for, each once, plus 1 for a start of its own. local_share : largest work
     of a local solution over that of a full one; 0 solves in full at each event. rate_left : `[flow]` share
     of the size that was not moved at the end, by tolerance or rounding. counts : see `EVENTS`.
+    Room to work in: record `[link, 8]`, see `sweep`; entries `[3, entry]`; others, part `[entry]`; book
+    `[6, flow]`; roster `[6, flow]`; free, lists : see `fill`.
     """
     flows, count, groups = len(size), len(capacity), len(group_begin) - 1
     live = np.zeros(count, np.int64)
-    member = np.empty(len(links), np.int32)
-    entry = np.empty(len(links), np.int32)
-    slot_of = np.empty(len(links), np.int32)
+    for link in range(count):
+        record[link] = 0.0
+        record[link, SHARE], record[link, WATCH] = np.inf, np.nan
+        record[link, CAPACITY], record[link, FIRST] = capacity[link], begin[link]
+    member, entry, slot_of = entries[0], entries[1], entries[2]
     share = np.full(count, np.inf)
-    watch = np.full(count, np.nan)
-    waiting = np.zeros(count, np.bool_)
+    plain, weighted = len(usage) == 0, len(weight) > 0
     pending = np.empty(count, np.int32)
     is_touched = np.zeros(flows, np.bool_)
-    touched = np.empty(flows, np.int32)
     keys = np.empty(2 * count + 1024)
     items = np.empty(2 * count + 1024, np.int64)
     sizes = np.zeros(4, np.int64)
-    level, by = np.zeros(flows), np.full(flows, OPEN, np.int32)
-    moved, rate, since = np.zeros(flows), np.zeros(flows), np.zeros(flows)
-    end, due = np.full(flows, np.inf), np.full(flows, np.inf)
-    heap, place = np.empty(flows, np.int32), np.full(flows, -1, np.int32)
+    book[:] = 0.0
+    level, moved, rate, since, end, due = book[0], book[1], book[2], book[3], book[4], book[5]
+    roster[:] = CAP
+    by, alive_flows, seat, near, place = roster[0], roster[1], roster[2], roster[3], roster[4]
+    touched = roster[5]
     batch = np.empty(flows, np.int32)
+    sample = np.empty(SAMPLE)
+    current, ahead, horizon = False, 0, -1.0
     done = np.empty(flows + groups, np.int32)
     times, nodes = np.empty(flows + groups), np.empty(flows + groups, np.int64)
     latest = np.zeros(flows + groups)
@@ -166,41 +212,60 @@ def run(  # type: ignore[no-untyped-def]
         counts[EVENTS] += 1
         if counts[EVENTS] > 2 * flows + groups:
             return False
+        if alive > 0 and (ahead == 0 or due[near[0]] > horizon):
+            # The next flows to finish stand in a heap; the others wait behind a horizon, in no order.
+            for i in range(ahead):
+                place[near[i]] = -1
+            horizon = behind(alive_flows, alive, due, sample)
+            ahead = 0
+            for i in range(alive):
+                if due[alive_flows[i]] <= horizon:
+                    near[ahead] = alive_flows[i]
+                    ahead += 1
+            for root in range(ahead - 1, -1, -1):
+                heap_down(near, place, due, root, ahead)
         now = times[0] if counts[5] > 0 else np.inf
         if alive > 0:
-            now = min(now, end[heap[0]])
+            now = min(now, end[near[0]])
         taken = 0
-        while alive > 0 and due[heap[0]] <= now * (1 + SAME):
-            f = heap[0]
+        while ahead > 0 and due[near[0]] <= now * (1 + SAME):
+            f = near[0]
             now = min(now, end[f])
             batch[taken] = f
             taken += 1
-            alive -= 1
+            ahead -= 1
             place[f] = -1
-            if alive > 0:
-                heap[0] = heap[alive]
-                heap_down(heap, place, due, 0, alive)
+            if ahead > 0:
+                near[0] = near[ahead]
+                heap_down(near, place, due, 0, ahead)
         completed = 0
         for i in range(taken):
             f = batch[i]
             if due[f] > now * (1 + SAME):
-                heap[alive] = f
-                alive += 1
-                heap_up(heap, place, due, alive - 1)
+                near[ahead] = f
+                ahead += 1
+                heap_up(near, place, due, ahead - 1)
                 continue
+            alive -= 1
+            alive_flows[seat[f]] = alive_flows[alive]
+            seat[alive_flows[alive]] = seat[f]
             finish[f] = now
             moved[f] += rate[f] * (now - since[f])
             rate_left[f] = (size[f] - moved[f]) / size[f]
             alive_entries -= offsets[f + 1] - offsets[f]
             for e in range(offsets[f], offsets[f + 1]):
                 link = links[e]
-                live[link] -= 1
-                last = begin[link] + live[link]
+                record[link, LIVE] -= 1
+                record[link, LOAD] -= level[f] if len(part) == 0 else level[f] * part[slot_of[e]]
+                last = begin[link] + int(record[link, LIVE])
                 slot = slot_of[e]
                 member[slot], entry[slot] = member[last], entry[last]
                 slot_of[entry[slot]] = slot
-                if share[link] < np.inf:
-                    pend(link, waiting, pending, sizes)
+                others[slot] = others[last]
+                if len(part) > 0:
+                    part[slot] = part[last]
+                if record[link, SHARE] < np.inf:
+                    pend(link, record, pending, sizes)
             done[completed] = f
             completed += 1
         changed = completed
@@ -245,42 +310,47 @@ def run(  # type: ignore[no-untyped-def]
                     completed += 1
                     continue
                 changed += 1
-                level[node] = limit[node] if len(limit) > 0 else np.inf
-                by[node] = OPEN
                 since[node] = now
-                heap[alive] = node
-                place[node] = alive
+                alive_flows[alive], seat[node], place[node] = node, alive, -1
+                end[node] = np.inf
+                due[node] = np.inf
                 alive += 1
                 alive_entries += offsets[node + 1] - offsets[node]
                 touch(node, is_touched, touched, sizes)
                 for e in range(offsets[node], offsets[node + 1]):
                     link = links[e]
-                    slot = begin[link] + live[link]
+                    slot = begin[link] + int(record[link, LIVE])
                     member[slot], entry[slot], slot_of[e] = node, e, slot
-                    live[link] += 1
-                    pend(link, waiting, pending, sizes)
+                    record[link, LIVE] += 1
+                    if len(part) > 0:
+                        part[slot] = (weight[node] if weighted else 1.0) * (1.0 if plain else usage[e])
+                    pend(link, record, pending, sizes)
+                most = limit[node] if len(limit) > 0 else np.inf
+                assign(node, most, OPEN, offsets, links, limit, slot_of, level, by, others, part, record)
         whole = 5 * alive_entries + count
         fine = False
         if skip > 0:
             skip -= 1
         elif changed * 20 <= alive + 20 and local_share > 0:
             sizes[WORK] = 0
+            if not current:
+                record[:, LOAD] = 0.0
+                for i in range(alive):
+                    f = alive_flows[i]
+                    if not is_touched[f]:
+                        top, level[f] = level[f], 0.0
+                        assign(f, top, by[f], offsets, links, limit, slot_of, level, by, others, part, record)
             fine = sweep(
                 offsets,
                 links,
-                usage,
-                weight,
                 limit,
-                capacity,
-                begin,
-                live,
                 member,
-                entry,
+                slot_of,
+                others,
+                part,
                 level,
                 by,
-                share,
-                watch,
-                waiting,
+                record,
                 pending,
                 is_touched,
                 touched,
@@ -289,6 +359,7 @@ def run(  # type: ignore[no-untyped-def]
                 sizes,
                 local_share * whole,
             )
+            current = fine
             counts[VISITS] += sizes[WORK]
             if fine:
                 backoff = 0
@@ -302,18 +373,24 @@ def run(  # type: ignore[no-untyped-def]
                 f = touched[i]
                 is_touched[f] = False
                 before = due[f]
-                if place[f] >= 0 and retime(
-                    f, now, tolerance, weight, level, size, moved, rate, since, end, due
-                ):
-                    if due[f] < before:
-                        heap_up(heap, place, due, place[f])
+                if retime(f, now, tolerance, weight, level, size, moved, rate, since, end, due):
+                    if place[f] < 0:
+                        if due[f] <= horizon:
+                            near[ahead] = f
+                            ahead += 1
+                            heap_up(near, place, due, ahead - 1)
+                    elif due[f] < before:
+                        heap_up(near, place, due, place[f])
                     else:
-                        heap_down(heap, place, due, place[f], alive)
+                        heap_down(near, place, due, place[f], ahead)
         else:
             for i in range(sizes[PENDING]):
-                waiting[pending[i]] = False
+                record[pending[i], WAITING] = 0
             for i in range(sizes[TOUCHED]):
                 is_touched[touched[i]] = False
+            for link in range(count):
+                live[link] = int(record[link, LIVE])
+                record[link, OPENED] = 0
             fill(
                 offsets,
                 links,
@@ -324,16 +401,22 @@ def run(  # type: ignore[no-untyped-def]
                 begin,
                 live,
                 member,
-                heap[:alive],
+                alive_flows[:alive],
                 level,
                 by,
                 share,
+                free,
+                lists,
             )
             counts[FULL] += 1
+            current = False
+            for link in range(count):
+                record[link, SHARE] = share[link]
             for i in range(alive):
-                retime(heap[i], now, tolerance, weight, level, size, moved, rate, since, end, due)
-            for root in range(alive // 2 - 1, -1, -1):
-                heap_down(heap, place, due, root, alive)
+                retime(alive_flows[i], now, tolerance, weight, level, size, moved, rate, since, end, due)
+            for i in range(ahead):
+                place[near[i]] = -1
+            ahead, horizon = 0, -1.0
         sizes[PENDING] = 0
         sizes[TOUCHED] = 0
     return True

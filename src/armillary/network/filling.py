@@ -40,21 +40,22 @@ def first_bad_entry(offsets, links, usage, count):  # type: ignore[no-untyped-de
 
 
 @numba.njit(cache=True)
-def transposed(offsets, links, count):  # type: ignore[no-untyped-def]
-    """Return (begin `[link + 1]`, members `[entry]`: flows of each link in order, slot `[entry]`)."""
-    begin = np.zeros(count + 1, np.int64)
+def transpose(offsets, links, begin, members):  # type: ignore[no-untyped-def]
+    """Write `members` `[entry]`, the flows of each link in order, and where each link's `begin` `[link + 1]`.
+
+    begin : all 0 at first.
+    """
+    count = len(begin) - 1
     for e in range(len(links)):
         begin[links[e] + 1] += 1
     for link in range(count):
         begin[link + 1] += begin[link]
     at = begin[:-1].copy()
-    members = np.empty(len(links), np.int32)
     for flow in range(len(offsets) - 1):
         for e in range(offsets[flow], offsets[flow + 1]):
             link = links[e]
             members[at[link]] = flow
             at[link] += 1
-    return begin, members
 
 
 @numba.njit(cache=True)
@@ -88,20 +89,34 @@ def sift_up(keys, items, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def fill(offsets, links, usage, weight, limit, capacity, begin, live, members, flows, level, by, share):  # type: ignore[no-untyped-def]
+def fill(  # type: ignore[no-untyped-def]
+    offsets,
+    links,
+    usage,
+    weight,
+    limit,
+    capacity,
+    begin,
+    live,
+    members,
+    flows,
+    level,
+    by,
+    share,
+    record,
+    lists,
+):
     """Fill the links with `flows`; writes `level` [flow], `by` [flow] and `share` [link].
 
     live : `[link]` flows on it, at members[begin[link]:begin[link] + live[link]].
     limit : `[flow]` cap over weight, or empty.
     level : `[flow]` rate over weight; by : link that limits it, -2 for its cap.
     share : `[link]` level at which it is full and limits a flow, else infinite.
+    record : `[link, 4]` and lists : `[2, link + flow]`, the flows only with limits, are room to work in.
     """
     count = len(capacity)
     plain, weighted, capped = len(usage) == 0, len(weight) > 0, len(limit) > 0
-    record = np.empty((count, 4))
-    nodes = count + (len(level) if capped else 0)
-    following = np.empty(nodes, np.int32)
-    waiting = np.empty(nodes, np.int32)
+    following, waiting = lists[0], lists[1]
     waits = 0
     for link in range(count):
         share[link] = np.inf

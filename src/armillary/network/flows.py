@@ -20,6 +20,7 @@ from armillary.network.max_min import (
     checked_routes,
     checked_values,
     limits,
+    room,
 )
 from armillary.network.routes import Routes
 
@@ -216,7 +217,7 @@ def _run(
     begin = np.zeros(len(capacity) + 1, np.int64)
     np.cumsum(np.bincount(routes.links, minlength=len(capacity)), out=begin[1:])
     start, finish = np.zeros(n), np.zeros(nodes)
-    left, counts = np.zeros(n), np.zeros(6, np.int64)
+    left, counts = np.zeros(n), np.zeros(8, np.int64)
     usage = NONE if routes.usage is None else routes.usage
     fine = events.run(
         routes.offsets,
@@ -242,6 +243,13 @@ def _run(
         finish,
         left,
         counts,
+        np.empty((len(capacity), 8)),
+        np.empty((3, len(routes.links)), np.int32),
+        np.empty(len(routes.links)),
+        np.empty(len(routes.links) if len(usage) or len(weight) else 0),
+        np.empty((6, n)),
+        np.empty((6, n), np.int32),
+        *room(len(capacity), n if len(cap) else 0),
     )
     flow_of = np.repeat(np.arange(n), np.diff(routes.offsets))
     amount = size[flow_of] * usage if len(usage) else size[flow_of]

@@ -77,13 +77,14 @@ def max_min(
     >>> max_min([10.0, 3.0], routes)
     array([7., 3.])
     """
-    from armillary.network.filling import fill, transposed
+    from armillary.network.filling import fill, transpose
 
     held = checked_capacity(capacity)
     routes = checked_routes(routes, len(held))
     weights = checked_values(weight, routes.flows, "weight")
     caps = checked_caps(cap, routes)
-    begin, members = transposed(routes.offsets, routes.links, len(held))
+    begin, members = np.zeros(len(held) + 1, np.int64), np.empty(len(routes.links), np.int32)
+    transpose(routes.offsets, routes.links, begin, members)
     level = np.empty(routes.flows)
     fill(
         routes.offsets,
@@ -99,6 +100,7 @@ def max_min(
         level,
         np.empty(routes.flows, np.int32),
         np.empty(len(held)),
+        *room(len(held), routes.flows if len(caps) else 0),
     )
     return level * weights if len(weights) else level
 
@@ -242,6 +244,11 @@ def checked_caps(cap: ArrayLike | None, routes: Routes) -> Floats:
 def limits(weights: Floats, caps: Floats) -> Floats:
     """Largest level of each flow, its cap over its weight [byte/s]."""
     return caps / weights if len(caps) and len(weights) else caps
+
+
+def room(links: int, flows: int) -> tuple[Floats, NDArray[np.int32]]:
+    """Arrays for `filling.fill` to work in; made here as numpy asks for large pages and numba does not."""
+    return np.empty((links, 4)), np.empty((2, links + flows), np.int32)
 
 
 def _wrong(mask: NDArray[np.bool_]) -> list[int]:
