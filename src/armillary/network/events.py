@@ -111,9 +111,9 @@ def schedule(node, time, times, nodes, counts):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def release(
+def release(  # type: ignore[no-untyped-def]
     node, time, waits, latest, delay, arrival, latency, group_begin, group_flows, times, nodes, counts
-):  # type: ignore[no-untyped-def]
+):
     """One of the things that a node waits for is done at `time`."""
     flows = len(arrival)
     waits[node] -= 1
@@ -291,6 +291,7 @@ def run(  # type: ignore[no-untyped-def]
                 if node < flows and group[node] >= 0:
                     left[group[node]] -= 1
                     if left[group[node]] == 0:
+                        finish[flows + group[node]] = now
                         done[completed] = flows + group[node]
                         completed += 1
             if counts[5] > 0 and times[0] <= now * (1 + SAME):

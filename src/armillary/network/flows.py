@@ -253,7 +253,7 @@ def _run(
     )
     flow_of = np.repeat(np.arange(n), np.diff(routes.offsets))
     amount = size[flow_of] * usage if len(usage) else size[flow_of]
-    carried = np.bincount(routes.links, weights=amount, minlength=len(capacity))
+    carried = np.bincount(routes.links, weights=amount, minlength=len(capacity)).astype(float)
     bound = float(np.abs(left).max(initial=0.0))
     span = finish[:n].max(initial=0.0) - start.min(initial=np.inf) if n else 0.0
     most = capacity * span * (1 + 1e-9) + (bound + 1e-12) * carried

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -223,7 +224,7 @@ def chain(graphs: Sequence[FlowGraph]) -> FlowGraph:
     whole = together(graphs)
     before, after = [whole.before], [whole.after]
     groups, first = whole.groups, 0
-    for here, following in zip(graphs, graphs[1:], strict=False):
+    for here, following in pairwise(graphs):
         ends = first + _free(here.groups, here.before)
         first += here.groups
         starts = first + _free(following.groups, following.after)

@@ -1,9 +1,11 @@
 """Kernels that mend max-min rates after flows came or went, at the cost of what changes. Needs numba.
 
 State: `level` `[flow]` (rate over weight), `by` `[flow]` (the full link that limits it; CAP; OPEN while its
-level is not known), a record a link (a cache line: its SHARE is the level at which it is full and limits a flow,
-else infinite) and, side by side for the live flows of a link, `others` `[slot]`: the level that all else allows a flow there, its
-level where another link limits it, its limit where this one does, minus its limit while it is open.
+level is not known), a record a link (a cache line: its SHARE is the level at which it is full and limits a
+flow, else infinite) and, side by side for the live flows of a link, `others` `[slot]`: the level that all
+else allows a flow there, which is its level where another link limits it, its limit where this one does, and
+minus its limit while it is open.
+
 A sweep goes through the levels upwards. Links whose flows changed are evaluated: their share, were it for the
 known levels of their flows. Where the share rises, the flows that the link limited are set open, which makes
 their other links worth evaluating; the link with the least share is settled: its open flows, and those above
@@ -156,9 +158,9 @@ def sweep(  # type: ignore[no-untyped-def]
             if record[link, WATCH] != least:
                 continue
             record[link, WATCH] = np.nan
-            if record[link, OPENED] == 0 and record[link, SHARE] == np.inf:
-                if record[link, LOAD] < record[link, CAPACITY] * (1 - SLACK):
-                    continue
+            roomy = record[link, LOAD] < record[link, CAPACITY] * (1 - SLACK)
+            if roomy and record[link, OPENED] == 0 and record[link, SHARE] == np.inf:
+                continue
             key = evaluate(link, now, record, others, part, sizes)
             if key > least * (1 + EQUAL):
                 judged = link
