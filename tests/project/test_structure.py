@@ -104,7 +104,15 @@ def test_units_and_figures_export_just_their_public_names():
 
 
 @pytest.mark.parametrize(
-    "name", ["network/collectives.py", "training/kernels.py", "training/schedules.py", "machine/placement.py"]
+    "name",
+    [
+        "network/collectives.py",
+        "network/algorithms.py",
+        "network/exchanges.py",
+        "training/kernels.py",
+        "training/schedules.py",
+        "machine/placement.py",
+    ],
 )
 def test_formula_files_import_only_numpy(name):
     modules = set()
