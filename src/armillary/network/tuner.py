@@ -245,9 +245,9 @@ def _wire(
 def _fill(size: Numeric, inside: Numeric, domains: Numeric, tuned: Tuning) -> Numeric:
     """Time to fill and drain the pipeline, whose chunks grow with the bytes of a rank up to a limit [s]."""
     levels = np.log2(np.maximum(domains, 1.0))
-    whole = (tuned.fill + tuned.fill_rank * inside) * np.where(inside > 1, 1.0, 0.0)
-    whole = whole + tuned.fill_outside * levels
-    return whole * size / (size + tuned.fill_size * inside * domains)
+    ranks = inside * domains
+    within = tuned.fill * inside * np.where(inside > 1, 1.0, 0.0) * size / (size + tuned.fill_size * ranks)
+    return within + tuned.fill_outside * levels * size / (size + tuned.fill_size_outside * ranks)
 
 
 def _pairs(op: str, algorithm: str | Sequence[str] | None, protocol: str | None) -> list[tuple[str, str]]:

@@ -40,9 +40,10 @@ class Tuning:
     nic, nic_tree, nic_p2p : share of `nic_bandwidth` that rings, trees and direct exchanges sustain [-].
     ll_bus : most bus bandwidth of protocol LL, in one domain, on two, on more [byte/s].
     ll128, ll128_outside : of Simple's bandwidth, inside and outside [-].
-    fill : time to fill and drain the pipeline in a domain, fill_rank : more for each rank there;
-        fill_outside : more for each level of the tree, or the crossing, between domains [s].
-    fill_size : bytes a rank at which half of that time shows, as chunks grow with the size [byte].
+    fill : time to fill and drain the pipeline, for each rank in a domain; fill_outside : more for each
+        doubling of the domains [s].
+    fill_size, fill_size_outside : bytes a rank at which half of either shows, as chunks grow with the
+        size [byte].
     floor : what a progress thread's cycle takes at least; joins as the root of the sum of squares [s].
     rendezvous : handshake of a hop between domains for a message past `eager` bytes [s]; eager [byte].
     message : to post one send to a peer [s].
@@ -74,9 +75,9 @@ class Tuning:
     ll128: float
     ll128_outside: float
     fill: float
-    fill_rank: float
     fill_outside: float
     fill_size: float
+    fill_size_outside: float
     floor: float
     rendezvous: float
     eager: float
@@ -84,9 +85,9 @@ class Tuning:
     assumed: tuple[str, ...] = ()
 
 
-TIMES = ("launch", "net_latency", "fill", "fill_rank", "fill_outside", "floor", "rendezvous", "message")
+TIMES = ("launch", "net_latency", "fill", "fill_outside", "floor", "rendezvous", "message")
 BANDWIDTHS = ("scale_up_bandwidth", "nic_bandwidth", "ll_bus")
-SIZES = ("fill_size", "eager")
+SIZES = ("fill_size", "fill_size_outside", "eager")
 SHARES = ("ring", "tree", "p2p", "nvls", "nvls_bus", "nvls_tree", "nic", "nic_tree", "nic_p2p", "ll128")
 
 

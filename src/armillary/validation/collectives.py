@@ -28,6 +28,8 @@ from armillary.validation.tables import SHIPPED, Cells, read_table
 
 COLLECTIVES = SHIPPED / "collectives.csv"
 """Published times of collectives, with sources."""
+HELD_OUT = Path(__file__).parent / "collectives_held_out.toml"
+"""Errors on rows left out of the fit, written by tools/fit_network.py."""
 TIME = "time_us"
 COLUMNS = ("id", "gpu", "n_gpus", "collective", "size_bytes", TIME)
 """Columns of a table of collectives without which no row can be evaluated."""
