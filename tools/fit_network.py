@@ -2,11 +2,11 @@
 
     python tools/fit_network.py [--data collectives.csv] [--hold-out] [--write]
 
-Every parameter is a physical one of `network.tuning.Tuning`, of a GPU generation, a network or a harness; none
-belongs to a row. Residuals are log(predicted / measured) of time with a Cauchy loss; rows of one log count as
-the square root of their number. A weak prior holds each at its start, the published number where there is one.
-With --hold-out each system, and each source, is left out in turn and predicted by what the others fix: what
-only its rows see then falls back to the entry that it is like, or to the published start.
+Every parameter is a physical one of `network.tuning.Tuning`, of a GPU generation, a network or a harness;
+none belongs to a row. Residuals are log(predicted / measured) of time with a Cauchy loss; rows of one log
+count as the square root of their number. A weak prior holds each at its start, the published number where
+there is one. With --hold-out each system, and each source, is left out in turn and predicted by what the
+others fix: what only its rows see then falls back to the entry that it is like, or to the published start.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ def logs(rows: Iterable[Mapping[str, str]], known: Mapping[str, Any]) -> list[Lo
     for row in rows:
         if not why_unscored(row):
             q = question(row, chips, known)
-            groups[job_of(row), q.op, q.ranks, q.inside, q.allowed, q.protocol, repr(q.tuned)].append((q, row))
+            groups[job_of(row), q.op, q.ranks, q.inside, q.allowed, q.protocol, repr(q.tuned)].append(
+                (q, row)
+            )
     totals: dict[str, int] = defaultdict(int)
     for key, members in groups.items():
         totals[key[0]] += len(members)
@@ -131,10 +133,10 @@ def logs(rows: Iterable[Mapping[str, str]], known: Mapping[str, Any]) -> list[Lo
         seen = places(q, known) | ({"harness.torch"} if q.launch else set())
         sizes = np.array([m[0].size for m in members])
         seconds = np.array([float(m[1]["time_us"]) for m in members]) / 1e6
-        source = re.split(r"[:# ]", row["source"].removeprefix("github ").removeprefix("PR "))[0]
-        found.append(
-            Log(row["system"], source, q, sizes, seconds, totals[key[0]] ** -0.25, frozenset(seen))
-        )
+        source = re.split(
+            r"[:# ]", re.sub(r"^github |^(github )?(issue|PR) |^https://www\.", "", row["source"])
+        )[0]
+        found.append(Log(row["system"], source, q, sizes, seconds, totals[key[0]] ** -0.25, frozenset(seen)))
     return found
 
 
@@ -142,7 +144,13 @@ def errors(log: Log, known: Mapping[str, Any]) -> NDArray[np.float64]:
     """log(predicted / measured) of each row."""
     q, t = log.asked, log.asked.tuned
     tuned = make(
-        t.generation, t.network, t.scale_up_size, t.scale_up_bandwidth, t.nic_bandwidth, t.reduces, known=known
+        t.generation,
+        t.network,
+        t.scale_up_size,
+        t.scale_up_bandwidth,
+        t.nic_bandwidth,
+        t.reduces,
+        known=known,
     )
     launch = known["harness"]["torch"]["launch"] if q.launch else 0.0
     answer = predict(q.op, log.sizes, q.ranks, tuned, q.inside, q.allowed, q.protocol)

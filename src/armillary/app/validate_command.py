@@ -20,6 +20,7 @@ Example:
   armillary validate training
   armillary validate training --data measured_runs.csv --json > score.json
   armillary validate memory --no-rows
+  armillary validate collectives --no-rows
 """
 
 Command = Callable[..., Any]
@@ -128,6 +129,46 @@ def memory(
         return
     _print(results if rows else [], accuracy.memory_groups(results), "error")
     _count(scored)
+
+
+@command.command(epilog=EXAMPLE)
+@_shared
+def collectives(
+    data: Path | None,
+    rows: bool,
+    markdown: Path | None,
+    figures: Path | None,
+    record: bool,
+    as_json: bool,
+    catalogs: tuple[Path, ...],
+) -> None:
+    """Score the time of collectives: rows from 1 MB up by their error, small messages by their factor.
+
+    The summary of --json is of the scored rows from 1 MB up.
+    """
+    from armillary import catalog as catalog_room
+    from armillary.app import collectives_accuracy as accuracy
+    from armillary.validation import collectives_figures, read_collectives, validate_collectives
+    from armillary.validation.collectives import large
+
+    known = catalog_room.load(*catalogs)
+    table = read_collectives(data) if data else read_collectives()
+    results = _progress(len(table), lambda tick: validate_collectives(table, known, progress=tick))
+    _write(
+        lambda images: accuracy.collectives_page(results, images),
+        lambda: accuracy.collectives_drawings(results),
+        markdown,
+        figures,
+    )
+    if record:
+        _record("collectives", collectives_figures(results), data)
+    if as_json:
+        echo_json(_json(results, large(results)) | accuracy.collectives_json(results, data is None))
+        return
+    _print(results if rows else [], accuracy.collectives_groups(results), "time error")
+    for line in (accuracy.latency_words(results), *(accuracy.held_out_lines() if data is None else ())):
+        click.echo(line)
+    _count([r for r in results if r.scored])
 
 
 def _progress(total: int, work: Callable[[Callable[[], None]], list[Row]]) -> list[Row]:

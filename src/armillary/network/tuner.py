@@ -59,7 +59,7 @@ class Parts(NamedTuple):
 class Choice(NamedTuple):
     """What a collective runs on, and how long. Shapes are those of the arguments broadcast.
 
-    algorithm, protocol : names. time : [s]. algbw, busbw : as nccl-tests defines them [byte/s].
+    algorithm, protocol : names. time : [s]; infinite where what was asked for cannot run. algbw, busbw : as nccl-tests defines them [byte/s].
     parts : sum to `time` [s].
     """
 
@@ -126,7 +126,7 @@ def predict(
         whole.append(np.broadcast_to(sum(parts) + barred, shape))
     best = np.argmin(np.stack(whole), axis=0)
     chosen = Parts(*(_take([getattr(p, f) for p in each], best) for f in Parts._fields))
-    time = sum(chosen)
+    time = _take(whole, best)
     algbw = size / time
     return Choice(
         _names([a for a, _ in names], best),
@@ -141,14 +141,17 @@ def predict(
 def eligible(algorithm: str, inside: Numeric, domains: Numeric, tuned: Tuning, forced: bool = False) -> Any:
     """Say where NCCL would take an algorithm; one that is forced needs only to exist there.
 
-    NVLS needs switches that reduce and `nvls_from` ranks in the domain, NVLSTree several domains, PAT one
-    rank a domain.
+    NVLS needs switches that reduce and `nvls_from` ranks in the domain (forced: two), NVLSTree several
+    domains, PAT one rank a domain.
     """
     if algorithm in ("nvls", "nvls_tree"):
-        able = tuned.reduces or forced
         least = 2 if forced else tuned.nvls_from
         several = np.asarray(domains) > 1
-        return (np.asarray(inside) >= least) & able & (several if algorithm == "nvls_tree" else ~several)
+        return (
+            (np.asarray(inside) >= least)
+            & tuned.reduces
+            & (several if algorithm == "nvls_tree" else ~several)
+        )
     if algorithm == "pat":
         return (np.asarray(inside) == 1) | forced
     return np.full(np.broadcast_shapes(np.shape(inside), np.shape(domains)), True)
@@ -214,11 +217,17 @@ def _wire(
         within_time = size * np.maximum(through, bus) / (tuned.scale_up_bandwidth * slower)
         between = tree_traffic(domains) * size / (inside * tuned.nic_bandwidth * tuned.nic_tree)
         return np.maximum(within_time * within, between)
+    fast, out = 1.0, 1.0
+    if protocol == "ll128":
+        fast, out = tuned.ll128, tuned.ll128_outside
+    if protocol == "ll":
+        fast = out = 0.5
     if algorithm == "direct":
         apart = (inside - 1) / ranks if op == "all_to_all" else 1 - several
         away = (ranks - inside) / ranks if op == "all_to_all" else several
         return np.maximum(
-            size * apart / (link * tuned.p2p), size * away / (tuned.nic_bandwidth * tuned.nic_p2p)
+            size * apart / (link * tuned.p2p * fast),
+            size * away / (tuned.nic_bandwidth * tuned.nic_p2p * out),
         )
     if algorithm == "tree":
         moved, crossing, nic = 2.0 * within, tree_traffic(domains), tuned.nic_tree
@@ -227,11 +236,6 @@ def _wire(
         moved = bus_factor(op if op != "barrier" else "all_reduce", ranks)
         crossing, nic = moved * several, tuned.nic
         moved = moved * within
-    fast, out = 1.0, 1.0
-    if protocol == "ll128":
-        fast, out = tuned.ll128, tuned.ll128_outside
-    if protocol == "ll":
-        fast = out = 0.5
     wire = np.maximum(
         size * moved / (link * fast), size * crossing / (inside * tuned.nic_bandwidth * nic * out)
     )
@@ -277,7 +281,8 @@ def _pairs(op: str, algorithm: str | Sequence[str] | None, protocol: str | None)
 
 
 def _take(values: Sequence[Any], best: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.take_along_axis(np.stack(values), best[None], axis=0)[0]
+    found: NDArray[np.float64] = np.take_along_axis(np.stack(values), best[None], axis=0)[0]
+    return found
 
 
 def _names(names: Sequence[str], best: NDArray[np.int64]) -> Any:

@@ -139,7 +139,7 @@ def make(
         True where the scale-up switches reduce.
     changes : mapping, optional
         Coefficients in place of the file's by name, dotted for nested ones (``hop_outside.ring.ll``), as
-        numbers in SI units or text with a unit.
+        numbers in SI units or text with its unit.
     known : mapping, optional
         In place of `table`, e.g. with trial values of a fit.
 
@@ -302,13 +302,7 @@ def _numbers(top: str, name: str, value: Any) -> Any:
 
 
 def _number(dimension: str, name: str, value: Any) -> float:
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            number = parse(value, dimension)
-    else:
-        number = float(value)
+    number = parse(value, dimension) if isinstance(value, str) else float(value)
     if not 0 <= number < float("inf"):
         raise InputError(f"coefficient {name} must be finite and at least 0, got {value!r}")
     return number

@@ -7,8 +7,17 @@ from armillary.validation.alltoall import (
     read_alltoall_table,
     validate_alltoall,
 )
+from armillary.validation.collectives import COLLECTIVES, read_collectives, validate_collectives
 from armillary.validation.memory import PEAK, RUN_METRIC, read_memory_table, validate_memory
-from armillary.validation.record import RECORD, memory_figures, moved, record, recorded, training_figures
+from armillary.validation.record import (
+    RECORD,
+    collectives_figures,
+    memory_figures,
+    moved,
+    record,
+    recorded,
+    training_figures,
+)
 from armillary.validation.score import (
     Explained,
     Row,
@@ -30,6 +39,7 @@ from armillary.validation.training_rows import Setup, read
 
 __all__ = [
     "ALLTOALL",
+    "COLLECTIVES",
     "DOUBTFUL",
     "METRICS",
     "PEAK",
@@ -43,6 +53,7 @@ __all__ = [
     "Setup",
     "Summary",
     "alltoall_figures",
+    "collectives_figures",
     "default_calibration",
     "explain",
     "is_scored",
@@ -51,6 +62,7 @@ __all__ = [
     "moved",
     "read",
     "read_alltoall_table",
+    "read_collectives",
     "read_memory_table",
     "read_table",
     "record",
@@ -59,6 +71,7 @@ __all__ = [
     "summarise",
     "training_figures",
     "validate_alltoall",
+    "validate_collectives",
     "validate_memory",
     "validate_training",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -150,6 +151,11 @@ def latency_score(rows: Iterable[Row]) -> Latency:
     return Latency(int(off.size), float(np.mean(off <= WITHIN)), float(off.max()), float(np.median(off)))
 
 
+def held_out(path: Path = HELD_OUT) -> dict[str, dict[str, dict[str, float]]]:
+    """Errors on rows left out of the fit, by what was left out (system, source), then by its name."""
+    return tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
 def why_unscored(row: Mapping[str, str]) -> str:
     """Why a row is no fair test, empty where it is."""
     text = " ".join(row.get(c) or "" for c in ("system", "notes")).casefold()
@@ -197,10 +203,11 @@ def question(row: Mapping[str, str], catalog: Catalog, known: Mapping[str, Any] 
     default = sold.nic_bandwidth * 8 / 1e9 if sold else 400.0
     crossing = inside < ranks
     nic = cells.number("scale_out_Gbps_per_gpu", default, "not said") if crossing else default
-    reduces = generation in ("hopper", "blackwell", "rubin") and max(a_node, domain) >= 4
+    allowed, protocol = algorithms_of(cells.text("algo_protocol"), size, op, ranks, inside)
+    named = any("nvls" in name for name in allowed or ())
+    reduces = named or (generation in ("hopper", "blackwell", "rubin") and max(a_node, domain) >= 4)
     tuned = make(generation, net, domain, link * 1e9, nic * 1e9 / 8, reduces, known=known)
     assumed = tuple(cells.assumed) + (tuned.assumed if crossing else ())
-    allowed, protocol = algorithms_of(cells.text("algo_protocol"), size, op, ranks, inside)
     text = " ".join(cells.text(c) for c in ("source", "notes"))
     if network_of(system, known) == "host":
         text = ""
@@ -212,7 +219,10 @@ def ask(question: Question) -> float:
     """Predicted time of a row [s]."""
     q = question
     answer = predict(q.op, q.size, q.ranks, q.tuned, q.inside, q.allowed, q.protocol)
-    return float(answer.time) + q.launch
+    time = float(answer.time) + q.launch
+    if not time < float("inf"):
+        raise InputError(f"{' or '.join(q.allowed or ())} cannot run on {q.inside:g} ranks in a domain")
+    return time
 
 
 def algorithms_of(

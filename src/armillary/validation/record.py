@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from armillary.validation.collectives import large, latency_score
 from armillary.validation.score import Row, scaling, summarise
 
 RECORD = Path(__file__).parent / "recorded.toml"
@@ -35,6 +36,7 @@ MARGINS = {
     "tau": Margin(ROUNDING, 0.02, 1),
     "slope": Margin(ROUNDING, 0.01, -1),
     "pairs": Margin(0, 0, 1),
+    "within": Margin(ROUNDING, 0.01, 1),
 }
 """By the last word of a figure's name; the bias is taken without its sign."""
 
@@ -61,6 +63,18 @@ def memory_figures(scored: Iterable[Row]) -> dict[str, float]:
     found = _of(rows, "")
     found["worst"] = max((abs((r.ratio or 1.0) - 1) for r in rows), default=float("nan"))
     return {name: found[name] for name in ("n", "median", "p90", "worst", "bias")}
+
+
+def collectives_figures(results: Iterable[Row]) -> dict[str, float]:
+    """Figures of the network model: rows from 1 MB up; of small messages the share within 1.5x, the worst."""
+    rows = list(results)
+    found = _of(large(rows), "")
+    latency = latency_score(rows)
+    return {name: found[name] for name in ("n", "median", "p90", "bias")} | {
+        "small_n": float(latency.n),
+        "small_within": latency.within,
+        "small_worst": latency.worst,
+    }
 
 
 def _of(rows: list[Row], prefix: str) -> dict[str, float]:
