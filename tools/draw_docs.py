@@ -41,6 +41,7 @@ def main() -> None:
     pages = {
         "training": "accuracy.md",
         "memory": "memory-accuracy.md",
+        "collectives": "network-accuracy.md",
         "alltoall": "alltoall-accuracy.md",
     }
     for score, page in pages.items():

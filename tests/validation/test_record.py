@@ -8,13 +8,16 @@ import pytest
 
 from armillary.validation import (
     PEAK,
+    collectives_figures,
     memory_figures,
     moved,
+    read_collectives,
     read_memory_table,
     read_table,
     record,
     recorded,
     training_figures,
+    validate_collectives,
     validate_memory,
     validate_training,
 )
@@ -24,10 +27,15 @@ from armillary.validation import (
 def found(shipped):
     runs = [r for r in validate_training(read_table(), shipped) if r.scored]
     slices = [r for r in validate_memory(read_memory_table(), shipped) if r.metric == PEAK]
-    return {"training": training_figures(runs), "memory": memory_figures(slices)}
+    times = validate_collectives(read_collectives(), shipped)
+    return {
+        "training": training_figures(runs),
+        "memory": memory_figures(slices),
+        "collectives": collectives_figures(times),
+    }
 
 
-@pytest.mark.parametrize("section", ["training", "memory"])
+@pytest.mark.parametrize("section", ["training", "memory", "collectives"])
 def test_the_score_is_the_recorded_one(found, section):
     assert moved(section, found[section]) == []
 

@@ -59,7 +59,8 @@ class Parts(NamedTuple):
 class Choice(NamedTuple):
     """What a collective runs on, and how long. Shapes are those of the arguments broadcast.
 
-    algorithm, protocol : names. time : [s]; infinite where what was asked for cannot run. algbw, busbw : as nccl-tests defines them [byte/s].
+    algorithm, protocol : names. time : [s]; infinite where what was asked for cannot run.
+    algbw, busbw : as nccl-tests defines them [byte/s].
     parts : sum to `time` [s].
     """
 
