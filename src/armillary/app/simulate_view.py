@@ -12,8 +12,9 @@ from rich.text import Text
 from armillary.app.figures import heat_map, timeline
 from armillary.app.figures.timeline import Span
 from armillary.interop import TraceSlice, perfetto_trace
+from armillary.network.algorithms import bus_factor
 from armillary.network.fabric import Fabric, Floats, Integers
-from armillary.network.simulated import BUS, Simulated
+from armillary.network.simulated import Simulated
 from armillary.units import show
 
 TRACKS = 16
@@ -62,7 +63,9 @@ def tier_loads(fabric: Fabric, found: Simulated) -> list[TierLoad]:
 def bandwidths(found: Simulated, size: float, ranks: int) -> tuple[float, float]:
     """Algorithm and bus bandwidth as nccl-tests define them [byte/s]."""
     algorithm = size / found.time
-    return algorithm, algorithm * BUS[found.operation](ranks)
+    return algorithm, algorithm * float(
+        bus_factor("send_recv" if found.operation == "send" else found.operation, ranks)
+    )
 
 
 def simulated_view(fabric: Fabric, found: Simulated, size: float, ranks: int, title: str) -> RenderableType:

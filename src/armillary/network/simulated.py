@@ -6,7 +6,6 @@ tiers, colliding paths, groups that are placed badly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -26,14 +25,6 @@ RINGS = {"all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0}
 """Collectives on rings, and how often their bytes go round [-]."""
 OPERATIONS = (*RINGS, "all_to_all", "send")
 """What `simulate_collective` knows."""
-BUS: dict[str, Callable[[int], float]] = {
-    "all_reduce": lambda n: 2 * (n - 1) / n,
-    "all_gather": lambda n: (n - 1) / n,
-    "reduce_scatter": lambda n: (n - 1) / n,
-    "all_to_all": lambda n: (n - 1) / n,
-    "send": lambda n: 1.0,
-}
-"""Bus over algorithm bandwidth of `n` ranks (nccl-tests, doc/PERFORMANCE.md). [-]"""
 MOST_FLOWS = 8_000_000
 """Flows that one simulation holds: about 100 bytes for each link of each. [-]"""
 

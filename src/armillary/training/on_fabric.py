@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from armillary.machine import Slice
 from armillary.network.fabric import Fabric
+from armillary.network.graph import joined
 from armillary.network.max_min import max_min
 from armillary.network.routes import Routes
 from armillary.network.traffic import Traffic
@@ -212,15 +213,3 @@ class _Wire:
             carried += np.bincount(routes.links, sizes * usage, minlength=carried.size)
         used: Floats = carried / np.where(self.fabric.capacity > 0, self.fabric.capacity * step, np.inf)
         return used
-
-
-def joined(routes: list[Routes]) -> Routes:
-    """Flows of several routes, one after the other."""
-    ends = np.cumsum([0, *(len(r.links) for r in routes)])
-    offsets = [r.offsets[:-1] + end for r, end in zip(routes, ends, strict=False)]
-    usage = [np.ones(len(r.links)) if r.usage is None else r.usage for r in routes]
-    return Routes(
-        np.append(np.concatenate(offsets), ends[-1]),
-        np.concatenate([r.links for r in routes]),
-        np.concatenate(usage),
-    )
