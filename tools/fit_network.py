@@ -118,9 +118,8 @@ def logs(rows: Iterable[Mapping[str, str]], known: Mapping[str, Any]) -> list[Lo
         seen = places(q, known) | ({"harness.torch"} if q.launch else set())
         sizes = np.array([m[0].size for m in members])
         seconds = np.array([float(m[1]["time_us"]) for m in members]) / 1e6
-        source = re.split(
-            r"[:# ]", re.sub(r"^github |^(github )?(issue|PR) |^https://www\.", "", row["source"])
-        )[0]
+        named = re.sub(r"^(github )?((issue|PR) )?(https://www\.)?", "", row["source"])
+        source = re.split(r"[:# ]", named)[0]
         found.append(Log(row["system"], source, q, sizes, seconds, totals[key[0]] ** -0.25, frozenset(seen)))
     return found
 

@@ -209,8 +209,6 @@ def question(row: Mapping[str, str], catalog: Catalog, known: Mapping[str, Any] 
     tuned = make(generation, net, domain, link * 1e9, nic * 1e9 / 8, reduces, known=known)
     assumed = tuple(cells.assumed) + (tuned.assumed if crossing else ())
     text = " ".join(cells.text(c) for c in ("source", "notes"))
-    if network_of(system, known) == "host":
-        text = ""
     launch = harness_launch(text, known)
     return Question(op, size, ranks, inside, allowed, protocol, launch, tuned, assumed)
 
