@@ -27,7 +27,7 @@ from armillary.network.routes import Routes
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-LOCAL_SHARE = 0.5
+LOCAL_SHARE = 0.2
 """Work of a local solution over that of a full one beyond which it is given up; tuned by
 ``benchmarks/network.py``, without effect on answers. [-]"""
 
