@@ -9,6 +9,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from armillary.network.due_times import SAMPLE, behind, heap_down, heap_up
 from armillary.network.filling import fill, sift_down, sift_up
 from armillary.network.sweep import (
     CAP,
@@ -32,48 +33,10 @@ from armillary.network.sweep import (
 
 SAME = 1e-12
 """Relative distance of times that count as one event."""
-SAMPLE = 1024
-"""Flows looked at to choose a horizon. [-]"""
 VISITS_EACH = 40
 """Visits that a local solution takes for each flow that came or went, as measured on sparse traffic. [-]"""
 EVENTS, LOCAL, FULL, ABANDONED, VISITS = 0, 1, 2, 3, 4
 """Places in `counts`: events, local and full solutions, local ones given up, visits of members by sweeps."""
-
-
-@numba.njit(cache=True)
-def heap_down(heap, place, due, root, size):  # type: ignore[no-untyped-def]
-    """Restore the heap of flows by `due` below `root`; `place` is where each flow stands."""
-    f = heap[root]
-    key = due[f]
-    while True:
-        child = 2 * root + 1
-        if child >= size:
-            break
-        if child + 1 < size and due[heap[child + 1]] < due[heap[child]]:
-            child += 1
-        if not due[heap[child]] < key:
-            break
-        heap[root] = heap[child]
-        place[heap[root]] = root
-        root = child
-    heap[root] = f
-    place[f] = root
-
-
-@numba.njit(cache=True)
-def heap_up(heap, place, due, at):  # type: ignore[no-untyped-def]
-    """Restore the heap of flows by `due` above `at`."""
-    f = heap[at]
-    key = due[f]
-    while at > 0:
-        parent = (at - 1) >> 1
-        if not key < due[heap[parent]]:
-            break
-        heap[at] = heap[parent]
-        place[heap[at]] = at
-        at = parent
-    heap[at] = f
-    place[f] = at
 
 
 @numba.njit(cache=True)
@@ -88,19 +51,6 @@ def retime(f, now, tolerance, weight, level, size, moved, rate, since, end, due)
     end[f] = now + max(size[f] - moved[f], 0.0) / new
     due[f] = end[f] - tolerance * size[f] / new
     return True
-
-
-@numba.njit(cache=True)
-def behind(flows, alive, due, sample):  # type: ignore[no-untyped-def]
-    """Choose a horizon that about one of 64 flows is due before, and at least one."""
-    least = np.inf
-    for i in range(alive):
-        least = min(least, due[flows[i]])
-    if alive <= len(sample):
-        return np.inf
-    for i in range(len(sample)):
-        sample[i] = due[flows[i * alive // len(sample)]]
-    return max(least, np.sort(sample)[len(sample) // 64])
 
 
 @numba.njit(cache=True)
