@@ -16,6 +16,18 @@ from armillary.units import show
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 TRAIN = "train --model deepseek-v3 --system p6e-gb200 --gpus 1152 --global-batch 4096 --seq 4096 --set tp=1,2"
 
+NETWORK = (
+    "network simulate --system p6e-gb300 --gpus 4608 --op all_to_all --size 1GiB --oversubscription 2 "
+    "--fail leaf\u00a03@50% --svg {images}/heat.svg",
+    "network whatif --model deepseek-v3 --system p6e-gb300 --gpus 2304 --vary oversubscription --vary domain "
+    "--vary routing --vary failure --vary placement --vary long-haul --svg {images}/whatif.svg",
+    "network whatif --model llama3.1-405b --system p5en --gpus 1024 --vary routing --set pp=8 --set vpp=2 "
+    "--global-batch 64 --timeline {images}/timeline.svg",
+    "network collective --system p6e-gb300 --gpus 1152 --op all_reduce --compare p5en,p6-b300 "
+    "--svg {images}/collective.svg",
+)
+"""Commands that draw; words with a space in them have a space that does not break."""
+
 
 def draw_rings(known: Catalog) -> str:
     """Draw the built-in deal's machine, its newest generation inside."""
@@ -32,12 +44,19 @@ def draw_rings(known: Catalog) -> str:
     return rings(levels, "One machine as nested rings: the cluster of the scenario openai-aws")
 
 
+def words(command: str) -> list[str]:
+    """Arguments of a command of `NETWORK`."""
+    return [w.replace("\u00a0", " ") for w in command.format(images=IMAGES).split(" ")]
+
+
 def main() -> None:
     known = catalog.load()
     (IMAGES / "rings.svg").write_text(draw_rings(known), encoding="utf-8")
     for name, more in (("step", []), ("waterfall", ["--explain"]), ("domain", ["--sweep", "domain"])):
         command = [*TRAIN.split(), *more, "--svg", str(IMAGES / f"{name}.svg"), "--json"]
         cli.main(command, prog_name="armillary", standalone_mode=False)
+    for command in NETWORK:
+        cli.main([*words(command), "--json"], prog_name="armillary", standalone_mode=False)
     pages = {
         "training": "accuracy.md",
         "memory": "memory-accuracy.md",
