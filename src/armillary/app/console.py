@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -65,3 +66,20 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         if shown:
             bar.stop()
+
+
+def say_if_compiling(kernels: str) -> None:
+    """Say on stderr that a first use compiles, where numba has not kept the machine code of a module yet.
+
+    Parameters
+    ----------
+    kernels : str
+        Module of the network room whose kernels are about to run, e.g. ``events``.
+    """
+    import click
+
+    from armillary import network
+
+    kept = Path(network.__file__).parent / "__pycache__"
+    if not any(kept.glob(f"{kernels}.*.nbi")):
+        click.echo("compiling the flow simulator; the next time it starts at once", err=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from armillary.app.fabric_options import fabric_from, failures, shape_options
+from armillary.app.fabric_options import fabric_from, fabric_options, failures
 from armillary.app.options import catalog_option, echo_json, json_option
 from armillary.errors import InputError
 
@@ -30,15 +30,7 @@ Examples:
     type=click.Path(path_type=Path),
     help="Take the switches from a file: Slurm, Topograph, EC2, Kubernetes nodes.",
 )
-@click.option(
-    "--oversubscription",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(0, 1000, min_open=True),
-    help="Of leaf to spine; of every level of a file that does not say.",
-)
-@shape_options
-@click.option("--fail", "failed", multiple=True, help="What is down: 'spine 3'; or slow: 'rail 0@50%'.")
+@fabric_options
 @json_option
 @catalog_option
 def command(

@@ -25,12 +25,31 @@ _SHAPE: list[Callable[..., Any]] = [
     ),
 ]
 
+_THIN_OR_BROKEN: list[Callable[..., Any]] = [
+    click.option(
+        "--oversubscription",
+        default=1.0,
+        show_default=True,
+        type=click.FloatRange(0, 1000, min_open=True),
+        help="Of leaf to spine; of every level of a file that does not say.",
+    ),
+    *_SHAPE,
+    click.option("--fail", "failed", multiple=True, help="What is down: 'spine 3'; or slow: 'rail 0@50%'."),
+]
+
 _FAILURE = re.compile(r"\A\s*(.+?)\s*(?:@\s*(\d+(?:\.\d+)?)\s*%\s*)?\Z")
 
 
 def shape_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of a network above the scale-up domains."""
     for option in reversed(_SHAPE):
+        function = option(function)
+    return function
+
+
+def fabric_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the same, how thin the spine is and what failed."""
+    for option in reversed(_THIN_OR_BROKEN):
         function = option(function)
     return function
 

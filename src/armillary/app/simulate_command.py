@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from armillary.app.fabric_options import fabric_from, shape_options
+from armillary.app.fabric_options import fabric_from, fabric_options
 from armillary.app.options import catalog_option, echo_json, json_option, write_figure
 from armillary.errors import InputError
 from armillary.units import parse
@@ -41,15 +41,7 @@ Examples:
     "--groups", default=1, show_default=True, type=click.IntRange(1), help="Groups at once, side by side."
 )
 @click.option("--strided", is_flag=True, help="Ranks of a group as far apart as there are groups.")
-@click.option(
-    "--oversubscription",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(0, 1000, min_open=True),
-    help="Of leaf to spine.",
-)
-@shape_options
-@click.option("--fail", "failed", multiple=True, help="What is down: 'spine 3'; or slow: 'rail 0@50%'.")
+@fabric_options
 @click.option(
     "--tolerance", default=0.0, show_default=True, type=click.FloatRange(0, 0.5), help="0 is exact."
 )
@@ -85,7 +77,7 @@ def command(
 
     from armillary import catalog as catalog_room
     from armillary.app import simulate_view as view
-    from armillary.app.console import out
+    from armillary.app.console import out, say_if_compiling
     from armillary.network.simulated import simulate_collective
 
     known = catalog_room.load(*catalogs)
@@ -95,6 +87,7 @@ def command(
     ranks = np.arange(accelerators)
     members = ranks.reshape(-1, groups).T if strided else ranks.reshape(groups, -1)
     amount = parse(size, "byte")
+    say_if_compiling("events")
     found = simulate_collective(fabric, operation, members, amount, tolerance)
     of = f"{groups:,} groups of " if groups > 1 else ""
     title = f"{operation} of {size} in {of}{members.shape[1]:,} accelerators, {fabric.name}"

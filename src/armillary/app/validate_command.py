@@ -171,6 +171,44 @@ def collectives(
     _count([r for r in results if r.scored])
 
 
+@command.command(epilog=EXAMPLE)
+@_shared
+def alltoall(
+    data: Path | None,
+    rows: bool,
+    markdown: Path | None,
+    figures: Path | None,
+    record: bool,
+    as_json: bool,
+    catalogs: tuple[Path, ...],
+) -> None:
+    """Score dispatch and combine of mixtures of experts, by library, phase, mode and ranks.
+
+    Where a row publishes time and bandwidth, its time is scored and both are shown.
+    """
+    from armillary import catalog as catalog_room
+    from armillary.app import alltoall_accuracy
+    from armillary.validation import ALLTOALL, alltoall_figures, read_alltoall_table, validate_alltoall
+
+    known = catalog_room.load(*catalogs)
+    table = read_alltoall_table(data or ALLTOALL)
+    results = _progress(len(table), lambda tick: validate_alltoall(table, known, progress=tick))
+    scored = [r for r in results if r.scored]
+    _write(
+        lambda images: alltoall_accuracy.alltoall_page(scored, images),
+        lambda: alltoall_accuracy.alltoall_drawings(scored),
+        markdown,
+        figures,
+    )
+    if record:
+        _record("alltoall", alltoall_figures(scored), data)
+    if as_json:
+        echo_json(_json(results, scored))
+        return
+    _print(results if rows else [], alltoall_accuracy.alltoall_groups(scored), "time error")
+    _count(scored)
+
+
 def _progress(total: int, work: Callable[[Callable[[], None]], list[Row]]) -> list[Row]:
     """Do the work with a bar that each of its calls moves on."""
     from armillary.app.console import progress
@@ -282,41 +320,3 @@ def _print(rows: list[Row], groups: Sequence[tuple[str, Lines]], what: str) -> N
         for label, summary in lines:
             table.add_row(*cells(label, summary))
         console.print(table)
-
-
-@command.command(epilog=EXAMPLE)
-@_shared
-def alltoall(
-    data: Path | None,
-    rows: bool,
-    markdown: Path | None,
-    figures: Path | None,
-    record: bool,
-    as_json: bool,
-    catalogs: tuple[Path, ...],
-) -> None:
-    """Score dispatch and combine of mixtures of experts, by library, phase, mode and ranks.
-
-    Where a row publishes time and bandwidth, its time is scored and both are shown.
-    """
-    from armillary import catalog as catalog_room
-    from armillary.app import alltoall_accuracy
-    from armillary.validation import ALLTOALL, alltoall_figures, read_alltoall_table, validate_alltoall
-
-    known = catalog_room.load(*catalogs)
-    table = read_alltoall_table(data or ALLTOALL)
-    results = _progress(len(table), lambda tick: validate_alltoall(table, known, progress=tick))
-    scored = [r for r in results if r.scored]
-    _write(
-        lambda images: alltoall_accuracy.alltoall_page(scored, images),
-        lambda: alltoall_accuracy.alltoall_drawings(scored),
-        markdown,
-        figures,
-    )
-    if record:
-        _record("alltoall", alltoall_figures(scored), data)
-    if as_json:
-        echo_json(_json(results, scored))
-        return
-    _print(results if rows else [], alltoall_accuracy.alltoall_groups(scored), "time error")
-    _count(scored)

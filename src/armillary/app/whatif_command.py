@@ -93,7 +93,7 @@ def command(
     """
     from armillary import catalog as catalog_room
     from armillary.app import whatif_view as view
-    from armillary.app.console import out, progress
+    from armillary.app.console import out, progress, say_if_compiling
     from armillary.twin import (
         QUESTIONS,
         LongHaul,
@@ -116,6 +116,7 @@ def command(
         best = plan_training(job, machine, accelerators, TOKENS, cost, fixed, top=1, progress=step)
     plan = Plan(job, best.slice, best.best.layout, best.calibrated)
     cases = fabric_cases(plan, shape, questions or QUESTIONS, haul, known.system(older) if older else None)
+    say_if_compiling("filling")
     with progress("running flows") as step:
         outcomes = try_fabrics(cases, case_cost, step)
     title = f"{model} on {accelerators:,} accelerators of {system}: {plan.layout.describe()}"
