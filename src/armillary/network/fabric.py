@@ -167,13 +167,16 @@ class Fabric:
         InputError
             If there is no such part, or the share is not from 0 to 1.
         """
-        capacity = self.capacity.copy()
+        kept, lost = np.ones(self.links), np.zeros(self.links)
         for name, left in failures:
             if not 0 <= left <= 1:
                 raise InputError(f"{self.name}: {name!r} must keep a share from 0 to 1, got {left:g}")
             part = self.router.part(name)
-            # Of the clean capacity, so that two of four spines leave half, not nine sixteenths.
-            np.subtract.at(capacity, part.links, self.capacity[part.links] * part.share * (1 - left))
+            whole = part.share >= 1
+            # What slows all of a link multiplies; switches among several add up: two of four leave half.
+            np.multiply.at(kept, part.links[whole], left)
+            np.add.at(lost, part.links[~whole], part.share[~whole] * (1 - left))
+        capacity = self.capacity * kept * np.maximum(1 - lost, 0.0)
         capacity[capacity < 1e-9 * self.capacity] = 0.0
         return replace(self, capacity=capacity)
 
