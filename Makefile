@@ -57,7 +57,7 @@ figures: setup ## draw the pictures of the docs anew, and write the pages of mea
 	@$(BIN)/python tools/draw_docs.py >/dev/null
 
 bench: setup ## print work per second and peak memory of what has to be fast
-	@for file in startup machine search validation; do $(BIN)/python benchmarks/$$file.py || exit 1; done
+	@for file in startup machine search validation fabric network; do $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 clean: ## remove what was made
 	@rm -rf .venv out dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
