@@ -249,3 +249,21 @@ def test_ring_fabric_wants_whole_domains():
 
     with pytest.raises(InputError, match="not whole scale-up domains of 8"):
         ring_fabric([Ring("scale-up", 8, 1e9, 1e-6), Ring("cluster", 64, 1e9, 1e-6)], 12, 1e9)
+
+
+def test_queue_pairs_spread_a_flow_and_conserve_it():
+    f = fabric("ecmp", [Level("leaf", 8), Level("spine", 0)], domain=1)
+    source, target = np.array([0, 1, 2]), np.array([64, 65, 7])
+    routes = f.routes(source, target, paths=8)
+    for flow in range(3):
+        mine = slice(routes.offsets[flow], routes.offsets[flow + 1])
+        names = [f.link_name(int(i)) for i in routes.links[mine]]
+        shares = dict(zip(names, routes.usage[mine], strict=True))
+        assert shares[f"host {source[flow]} up"] == shares[f"host {target[flow]} down"] == 1
+        up = [share for name, share in shares.items() if name.startswith("leaf") and name.endswith("up")]
+        assert sum(up) == pytest.approx(1 if flow < 2 else 0)
+        assert flow == 2 or len(up) > 1
+    same = fabric("spray").routes(source, target, paths=8)
+    assert same.usage is None
+    with pytest.raises(InputError, match="at least one queue pair"):
+        f.routes(source, target, paths=0)

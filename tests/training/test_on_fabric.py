@@ -78,6 +78,8 @@ def test_hashed_paths_are_slower_than_sprayed_ones():
     for routing in ("spray", "ecmp"):
         times[routing] = float(on_fabric(*p, fabric_of(p.machine, Shape(routing=routing))).loaded.time.total)
     assert times["ecmp"] > times["spray"]
+    many = on_fabric(*p, fabric_of(p.machine, Shape(routing="ecmp")), paths=32)
+    assert times["spray"] < float(many.loaded.time.total) < times["ecmp"]
 
 
 def test_a_failure_and_a_neighbour_slow_the_step():

@@ -37,6 +37,14 @@ _THIN_OR_BROKEN: list[Callable[..., Any]] = [
     click.option("--fail", "failed", multiple=True, help="What is down: 'spine 3'; or slow: 'rail 0@50%'."),
 ]
 
+queue_pairs_option = click.option(
+    "--queue-pairs",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    help="Of each flow; ECMP hashes each.",
+)
+
 _FAILURE = re.compile(r"\A\s*(.+?)\s*(?:@\s*(\d+(?:\.\d+)?)\s*%\s*)?\Z")
 
 

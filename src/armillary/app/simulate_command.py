@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from armillary.app.fabric_options import fabric_from, fabric_options
+from armillary.app.fabric_options import fabric_from, fabric_options, queue_pairs_option
 from armillary.app.options import catalog_option, echo_json, json_option, write_figure
 from armillary.errors import InputError
 from armillary.units import parse
@@ -42,6 +42,7 @@ Examples:
 )
 @click.option("--strided", is_flag=True, help="Ranks of a group as far apart as there are groups.")
 @fabric_options
+@queue_pairs_option
 @click.option(
     "--tolerance", default=0.0, show_default=True, type=click.FloatRange(0, 0.5), help="0 is exact."
 )
@@ -63,6 +64,7 @@ def command(
     leaf: int,
     rails: str,
     routing: str,
+    queue_pairs: int,
     planes: int,
     failed: tuple[str, ...],
     tolerance: float,
@@ -88,7 +90,7 @@ def command(
     members = ranks.reshape(-1, groups).T if strided else ranks.reshape(groups, -1)
     amount = parse(size, "byte")
     say_if_compiling("events")
-    found = simulate_collective(fabric, operation, members, amount, tolerance)
+    found = simulate_collective(fabric, operation, members, amount, tolerance, queue_pairs)
     of = f"{groups:,} groups of " if groups > 1 else ""
     title = f"{operation} of {size} in {of}{members.shape[1]:,} accelerators, {fabric.name}"
     if svg is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from armillary.app.fabric_options import shape_options
+from armillary.app.fabric_options import queue_pairs_option, shape_options
 from armillary.app.job_options import job_of, job_options, machine_of
 from armillary.app.options import (
     catalog_option,
@@ -42,6 +42,7 @@ TOKENS = 1e12
     "generations, long-haul. May be repeated; all by default.",
 )
 @shape_options
+@queue_pairs_option
 @click.option("--long-haul", default="1.6 Tbit/s", show_default=True, help="Between two clusters, one way.")
 @click.option("--long-haul-latency", default="10 ms", show_default=True, help="One way.")
 @click.option("--older", default=None, help="System of the older half, for generations.")
@@ -76,6 +77,7 @@ def command(
     leaf: int,
     rails: str,
     routing: str,
+    queue_pairs: int,
     planes: int,
     long_haul: str,
     long_haul_latency: str,
@@ -110,7 +112,7 @@ def command(
     machine = machine_of(system, accelerators, oversubscription, known)
     cost = price_of(price, system, known)
     haul = LongHaul(parse(long_haul, "byte/s"), parse(long_haul_latency, "s"))
-    shape = Shape(leaf, oversubscription, rails, routing, planes)
+    shape = Shape(leaf, oversubscription, rails, routing, planes, queue_pairs=queue_pairs)
     with progress("searching layouts") as step:
         fixed = constraints(settings)
         best = plan_training(job, machine, accelerators, TOKENS, cost, fixed, top=1, progress=step)

@@ -113,8 +113,8 @@ class Fabric:
         """Capacities as the flow simulator takes them, above 0: no path uses a link that is down [byte/s]."""
         return np.where(self.capacity > 0, self.capacity, 1.0)
 
-    def routes(self, source: ArrayLike, target: ArrayLike, key: ArrayLike = 0) -> Routes:
-        """Path of each flow.
+    def routes(self, source: ArrayLike, target: ArrayLike, key: ArrayLike = 0, paths: int = 1) -> Routes:
+        """Path of each flow, or the paths that it is spread over.
 
         Parameters
         ----------
@@ -122,11 +122,15 @@ class Fabric:
             Accelerators. [-]
         key : `[flow]` of int
             Told apart by ECMP's hash beside source and target, as port numbers are; one for all by default.
+        paths : int
+            Queue pairs of each flow, each with a hash of its own and an equal share of the bytes; only ECMP
+            tells them apart. [-]
 
         Raises
         ------
         InputError
-            If a flow goes to itself or to an accelerator that is not there, or no path is left.
+            If a flow goes to itself or to an accelerator that is not there, no path is left, or `paths` is
+            not positive.
         """
         sources, targets = (np.atleast_1d(np.asarray(a, dtype=np.int64)) for a in (source, target))
         for what, ends in (("from", sources), ("to", targets)):
@@ -141,7 +145,17 @@ class Fabric:
         if own.size:
             raise InputError(f"flow {own[0]} goes from accelerator {sources[own[0]]} to itself")
         keys = np.broadcast_to(np.asarray(key, dtype=np.int64), sources.shape)
-        return self.router.paths(sources, targets, keys, self.capacity > 0)
+        if paths < 1:
+            raise InputError(f"a flow needs at least one queue pair, got {paths}")
+        alive = self.capacity > 0
+        if paths == 1 or self.routing != "ecmp":
+            return self.router.paths(sources, targets, keys, alive)
+        each = [self.router.paths(sources, targets, keys + (q << 40), alive) for q in range(paths)]
+        flows = np.concatenate([np.repeat(np.arange(r.flows), np.diff(r.offsets)) for r in each])
+        links = np.concatenate([r.links for r in each])
+        both, times = np.unique(flows * self.links + links, return_counts=True)
+        offsets = np.searchsorted(both, np.arange(len(sources) + 1) * self.links)
+        return Routes(offsets.astype(np.int64), (both % self.links).astype(np.int32), times / paths)
 
     def link_name(self, link: int) -> str:
         """Name of a link, e.g. ``leaf 3 up``."""

@@ -48,7 +48,12 @@ class Simulated(NamedTuple):
 
 
 def simulate_collective(
-    fabric: Fabric, operation: str, members: ArrayLike, size: float, tolerance: float = 0.0
+    fabric: Fabric,
+    operation: str,
+    members: ArrayLike,
+    size: float,
+    tolerance: float = 0.0,
+    paths: int = 1,
 ) -> Simulated:
     """Simulate a collective in one or many groups at once.
 
@@ -63,6 +68,8 @@ def simulate_collective(
         As in the closed forms: bytes that a rank holds, at the end for an all-gather. [byte]
     tolerance : float
         As in `flows.simulate`; 0 is exact. [-]
+    paths : int
+        Queue pairs of each flow, see `Fabric.routes`. [-]
 
     Raises
     ------
@@ -87,14 +94,14 @@ def simulate_collective(
         raise InputError(f"the size of a collective must be a positive number of bytes, got {size!r}")
     groups = _checked(members, fabric)
     if operation == "all_to_all":
-        return _all_to_all(fabric, groups, size, tolerance)
+        return _all_to_all(fabric, groups, size, tolerance, paths)
     if operation == "send":
         traffic = send_flows(groups, size)
         hops = 1.0
     else:
         traffic = ring_flows(groups, fabric.domain, RINGS[operation] * size)
         hops = RINGS[operation]
-    routes = fabric.routes(traffic.source, traffic.target)
+    routes = fabric.routes(traffic.source, traffic.target, paths=paths)
     done = simulate(fabric.shared, routes, traffic.size, tolerance=tolerance)
     wire = float(done.finish.max())
     if operation == "send":
@@ -133,7 +140,7 @@ def _ring_latency(fabric: Fabric, groups: Integers, traffic: Traffic, routes: Ro
     return float(inner + outer)
 
 
-def _all_to_all(fabric: Fabric, groups: Integers, size: float, tolerance: float) -> Simulated:
+def _all_to_all(fabric: Fabric, groups: Integers, size: float, tolerance: float, paths: int) -> Simulated:
     ranks = groups.shape[1]
     each = size / ranks
     whole = groups.shape[0] == 1 and ranks == fabric.endpoints
@@ -156,7 +163,7 @@ def _all_to_all(fabric: Fabric, groups: Integers, size: float, tolerance: float)
         )
     one, other = np.nonzero(~np.eye(ranks, dtype=bool))
     traffic = Traffic(groups[:, one].ravel(), groups[:, other].ravel(), np.full(flows, each))
-    routes = fabric.routes(traffic.source, traffic.target)
+    routes = fabric.routes(traffic.source, traffic.target, paths=paths)
     done = simulate(fabric.shared, routes, traffic.size, tolerance=tolerance)
     wire = float(done.finish.max())
     latency = float(fabric.latency_of(routes).max())

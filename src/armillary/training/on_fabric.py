@@ -71,6 +71,7 @@ def on_fabric(
     place: Integers | None = None,
     background: Background | None = None,
     progress: Callable[[int, int], None] | None = None,
+    paths: int = 1,
 ) -> FabricStep:
     r"""Time of a step with its collectives on a fabric.
 
@@ -88,6 +89,8 @@ def on_fabric(
         Other jobs on the same fabric.
     progress : callable, optional
         Called with solutions done, and how many there are.
+    paths : int
+        Queue pairs of each flow, see `Fabric.routes`. [-]
 
     Raises
     ------
@@ -108,7 +111,7 @@ def on_fabric(
         job, machine, layout, calibration, checked(place, fabric.endpoints, ranks), fabric.domain
     )
     kinds = list(dict.fromkeys(e.kind for e in found))
-    wire = _Wire(fabric, found, background)
+    wire = _Wire(fabric, found, background, paths)
     asked = [(kind, beside) for kind in kinds for beside in _company(kind, kinds)]
     slowdown: dict[str, dict[Beside, float]] = {kind: {} for kind in kinds}
     for done, (kind, beside) in enumerate(asked, 1):
@@ -163,16 +166,19 @@ def _mean_slowdown(slowdown: Mapping[Beside, float], duty: Mapping[str, float]) 
 class _Wire:
     """Routes of every exchange on a fabric, and how fast their flows are together."""
 
-    def __init__(self, fabric: Fabric, found: tuple[Exchange, ...], background: Background | None) -> None:
+    def __init__(
+        self, fabric: Fabric, found: tuple[Exchange, ...], background: Background | None, paths: int
+    ) -> None:
         self.fabric, self.found, self.background = fabric, found, background
         inside = np.array([name.startswith("scale-up") for name in fabric.tiers])[fabric.tier]
-        self.routes = [self._routes(e, inside) for e in found]
+        self.plain = [fabric.routes(e.traffic.source, e.traffic.target, paths=paths) for e in found]
+        self.routes = [self._held(r, e, inside) for r, e in zip(self.plain, found, strict=True)]
         if background is not None:
-            self.others = fabric.routes(background.traffic.source, background.traffic.target)
+            self.others = fabric.routes(background.traffic.source, background.traffic.target, paths=paths)
 
-    def _routes(self, exchange: Exchange, inside: NDArray[np.bool_]) -> Routes:
+    @staticmethod
+    def _held(routes: Routes, exchange: Exchange, inside: NDArray[np.bool_]) -> Routes:
         """Routes whose usage holds a link for as long as software takes to send over it."""
-        routes = self.fabric.routes(exchange.traffic.source, exchange.traffic.target)
         usage = 1.0 if routes.usage is None else routes.usage
         share = np.where(inside[routes.links], *exchange.shares)
         return routes._replace(usage=usage / share)
@@ -204,11 +210,9 @@ class _Wire:
         busy = dict(zip(Congestion._fields, clear.busy, strict=True))
         unit = {k: sum(e.clear for e in self.found if e.kind == k) for k in busy}
         carried = np.zeros(len(self.fabric.capacity))
-        for exchange in self.found:
-            traffic = exchange.traffic
-            routes = self.fabric.routes(traffic.source, traffic.target)
+        for exchange, routes in zip(self.found, self.plain, strict=True):
             times = float(busy[exchange.kind]) / unit[exchange.kind]
-            sizes = np.repeat(traffic.size * times, np.diff(routes.offsets))
+            sizes = np.repeat(exchange.traffic.size * times, np.diff(routes.offsets))
             usage = 1.0 if routes.usage is None else routes.usage
             carried += np.bincount(routes.links, sizes * usage, minlength=carried.size)
         used: Floats = carried / np.where(self.fabric.capacity > 0, self.fabric.capacity * step, np.inf)

@@ -37,7 +37,9 @@ class Shape(NamedTuple):
     """The network above the scale-up domains.
 
     leaf : accelerators under one leaf [-]. oversubscription : of leaf to spine [-]. rails, routing, planes :
-    as in `network.clos.clos`. rail_count : rails, where leaves serve them [-].
+    as in `network.clos.clos`. rail_count : rails, where leaves serve them [-]. queue_pairs : of each flow,
+    for ECMP's hash; 4 is an assumption: NCCL opens one for each of a few channels, Meta took 16 (Gangidi et
+    al. 2024) [-].
     """
 
     leaf: int = 32
@@ -46,6 +48,7 @@ class Shape(NamedTuple):
     routing: str = "spray"
     planes: int = 1
     rail_count: int = 8
+    queue_pairs: int = 4
 
 
 class LongHaul(NamedTuple):

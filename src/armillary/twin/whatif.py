@@ -70,7 +70,7 @@ def try_fabrics(
     """
     outcomes = []
     for done, case in enumerate(cases, 1):
-        on = on_fabric(*case.plan, case.fabric, case.place, case.background)
+        on = on_fabric(*case.plan, case.fabric, case.place, case.background, paths=case.shape.queue_pairs)
         outcomes.append(_outcome(case, on, cost(case)))
         if progress is not None:
             progress(done, len(cases))
