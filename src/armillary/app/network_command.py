@@ -7,10 +7,10 @@ import click
 from armillary.app.cli import LazyGroup
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "collective": ("armillary.app.collective_command", "Predict a collective's time over sizes."),
     "fabric": ("armillary.app.fabric_command", "Build a fabric: links, switches, what failures leave."),
     "simulate": ("armillary.app.simulate_command", "Run a collective on a fabric, flow by flow."),
     "whatif": ("armillary.app.whatif_command", "Take one plan over many fabrics."),
-    "collective": ("armillary.app.collective_command", "Predict a collective's time over sizes."),
 }
 """Module of each command, which exports `command`, and its line in the help."""
 
