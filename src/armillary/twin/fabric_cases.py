@@ -20,7 +20,7 @@ from armillary.network.traffic import ring_flows
 from armillary.training import Calibration, Job, Layout
 from armillary.training.on_fabric import Background, FabricStep
 from armillary.training.outer import outer_exchange, outer_share
-from armillary.training.traffic import Integers, placed
+from armillary.training.traffic import Integers, exchanges, placed
 
 OVERSUBSCRIPTIONS = (1.0, 2.0, 4.0, 8.0)
 """Ratios of leaf to spine to try [-]."""
@@ -203,22 +203,37 @@ def by_routing(plan: Plan, shape: Shape) -> list[Case]:
 
 
 def by_failure(plan: Plan, shape: Shape) -> list[Case]:
-    """Nothing, a spine, a quarter of the spines, a leaf at half, one slow rail."""
+    """Nothing, a spine, every fourth one, a leaf at half, a slow rail; what cuts the plan off is left out."""
     fabric = fabric_of(plan.machine, shape)
     spines = fabric.switches["spine"]
+    fourth = [(f"spine {i}", 0.0) for i in range(0, spines, 4)]
     broken: dict[str, list[tuple[str, float]]] = {
-        "none": [],
         "one spine down": [("spine 0", 0.0)],
-        f"{ceil(spines / 4)} of {spines} spines down": [(f"spine {i}", 0.0) for i in range(ceil(spines / 4))],
+        f"{len(fourth)} of {spines} spines down": fourth,
         "a leaf's NICs and links at half": [("leaf 0", 0.5)],
     }
     if shape.rails != "none":
         broken["a rail at half"] = [("rail 0", 0.5)]
-    cases = []
+    cases, cut = [], []
     for label, failures in broken.items():
-        if len(failures) < max(spines, 2):
-            cases.append(Case("failure", label, plan, shape, fabric.degraded(failures), bought=fabric))
-    return cases
+        left = fabric.degraded(failures)
+        if _joined(plan, left):
+            cases.append(Case("failure", label, plan, shape, left, bought=fabric))
+        else:
+            cut.append(label)
+    note = f"cut off by {', '.join(cut)}" if cut else ""
+    return [Case("failure", "none", plan, shape, fabric, note=note), *cases]
+
+
+def _joined(plan: Plan, fabric: Fabric) -> bool:
+    """True where every flow of a plan still has a path."""
+    place = placed(plan.machine, fabric.endpoints, int(plan.layout.accelerators))
+    try:
+        for exchange in exchanges(*plan, place, fabric.domain):
+            fabric.routes(exchange.traffic.source, exchange.traffic.target)
+    except InputError:
+        return False
+    return True
 
 
 def by_placement(plan: Plan, shape: Shape, seed: int = 0) -> list[Case]:
