@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SCENARIO ?= openai-aws
 OUT ?= out/$(SCENARIO)
 
-.PHONY: help setup dev demo test lint format types docs-check figures bench clean
+.PHONY: help setup dev demo test lint format types docs-check figures bench fresh-kernels clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,9 @@ figures: setup ## draw the pictures of the docs anew, and write the pages of mea
 
 bench: setup ## print work per second and peak memory of what has to be fast
 	@for file in startup machine search validation fabric network; do $(BIN)/python benchmarks/$$file.py || exit 1; done
+
+fresh-kernels: ## throw away the machine code that numba keeps
+	@find src -name '*.nb[ic]' -delete
 
 clean: ## remove what was made
 	@rm -rf .venv out dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import armillary
 from armillary import catalog
 from armillary.machine import Slice, build
 from armillary.model import transformer
 from armillary.training import Job, recipe
+
+
+def pytest_configure() -> None:
+    """Throw kept machine code away that is older than a kernel: numba looks at its own file only."""
+    for room in Path(armillary.__file__).parent.iterdir():
+        kernels = [path for path in room.glob("*.py") if "numba.njit" in path.read_text(encoding="utf-8")]
+        newest = max((path.stat().st_mtime for path in kernels), default=0.0)
+        for index in (room / "__pycache__").glob("*.nbi"):
+            if index.stat().st_mtime < newest:
+                index.unlink()
 
 
 @pytest.fixture(scope="session")

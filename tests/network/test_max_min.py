@@ -69,6 +69,22 @@ def test_rates_grow_with_all_capacities(seed, factor):
     assert more == pytest.approx(max_min(*case) * factor, rel=1e-9)
 
 
+@given(seeds, st.floats(0, 16))
+@settings(deadline=None)  # the first call compiles
+def test_weights_many_decades_apart_keep_their_digits(seed, decades):
+    case = instance(seed, flows=40, links=15)
+    random = np.random.default_rng(seed)
+    weight = 10.0 ** random.uniform(-decades / 2, decades / 2, case.routes.flows)
+    rates = max_min(case.capacity, case.routes, weight, case.cap)
+    assert is_max_min(case.capacity, case.routes, rates, weight, case.cap) is None
+
+
+def test_a_heavy_flow_leaves_a_light_one_its_share():
+    routes = Routes(np.array([0, 2, 3, 4]), np.array([0, 1, 0, 1], np.int32))
+    rates = max_min([1.0, 3.0], routes, [1.0, 1e-12, 1e-12])
+    assert rates == pytest.approx([1.0, 1e-12, 2.0], rel=1e-9)
+
+
 @given(seeds)
 @settings(deadline=None)  # the first call compiles
 def test_the_check_finds_what_is_wrong(seed):

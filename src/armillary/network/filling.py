@@ -11,8 +11,11 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-LEFT, WEIGHT, COUNT = 0, 1, 2
-"""Columns of a link's record `[link, 4]`: capacity left [byte/s], weight and number of its open flows [-]."""
+LEFT, WEIGHT, COUNT, SUMMED = 0, 1, 2, 3
+"""Columns of a link's record `[link, 4]`: capacity left [byte/s], weight and number of its open flows [-],
+and the weight when it was last summed [-]."""
+CANCELLED = 1e-3
+"""A weight that subtractions brought below this share of its sum is summed anew, to keep its digits."""
 
 
 @numba.njit(cache=True)
@@ -89,6 +92,25 @@ def sift_up(keys, items, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
+def open_weight(  # type: ignore[no-untyped-def]
+    link, offsets, links, usage, weight, begin, live, members, level
+):
+    """Sum anew of weight times usage over the flows of a link that have no level yet."""
+    total = 0.0
+    for slot in range(begin[link], begin[link] + live[link]):
+        f = members[slot]
+        if level[f] < 0:
+            part = weight[f] if len(weight) > 0 else 1.0
+            if len(usage) > 0:
+                e = offsets[f]
+                while links[e] != link:
+                    e += 1
+                part *= usage[e]
+            total += part
+    return total
+
+
+@numba.njit(cache=True)
 def fill(  # type: ignore[no-untyped-def]
     offsets,
     links,
@@ -116,6 +138,7 @@ def fill(  # type: ignore[no-untyped-def]
     """
     count = len(capacity)
     plain, weighted, capped = len(usage) == 0, len(weight) > 0, len(limit) > 0
+    mixed = weighted or not plain
     following, waiting = lists[0], lists[1]
     waits = 0
     for link in range(count):
@@ -142,6 +165,8 @@ def fill(  # type: ignore[no-untyped-def]
             w = weight[f] if weighted else 1.0
             for e in range(offsets[f], offsets[f + 1]):
                 record[links[e], WEIGHT] += w if plain else w * usage[e]
+    for link in range(count):
+        record[link, SUMMED] = record[link, WEIGHT]
     bits = 4
     while (1 << bits) < waits // 2 and bits < 20:
         bits += 1
@@ -261,6 +286,16 @@ def fill(  # type: ignore[no-untyped-def]
                         record[link, LEFT] -= part * key
                         record[link, WEIGHT] -= part
                         record[link, COUNT] -= 1
+                        # What cancelled most of a sum took its digits with it.
+                        if (
+                            mixed
+                            and record[link, COUNT] > 0.5
+                            and record[link, WEIGHT] < CANCELLED * record[link, SUMMED]
+                        ):
+                            total = open_weight(
+                                link, offsets, links, usage, weight, begin, live, members, level
+                            )
+                            record[link, WEIGHT] = record[link, SUMMED] = total
         waits = 0
         node = head[buckets]
         while node >= 0:
