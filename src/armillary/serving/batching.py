@@ -1,0 +1,435 @@
+"""Continuous batching of one replica: the queue, what its next steps are, and what they leave behind.
+
+Between arrivals, completions and ends of chunks a batch of B sequences with K tokens of context is
+constant, and n decode steps with a tokens each take ``n (decode[B] + kv K) + kv a B n (n - 1) / 2``: they
+are one event.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from armillary.serving.decoders import move_replica, push_decoder, remove_decoder
+from armillary.serving.prefix_cache import count_hits, pin_hits, pin_prompt, trim, unpin
+from armillary.serving.records import (
+    COMPLETED,
+    DECODING,
+    FREE,
+    IDLE,
+    LEAP,
+    MIXED,
+    PREFILLING,
+    PROMPTS,
+    WAITING,
+)
+from armillary.serving.tally import count_outcome
+
+
+@numba.njit(cache=True)
+def join(rep: Any, seq: Any, queue: Any, replica: int, slot: int) -> None:
+    """Put a sequence in its replica's queue, by priority and then by order of arrival."""
+    ends = queue[replica, seq[slot].level]
+    seq[slot].place = WAITING
+    seq[slot].replica = replica
+    rep[replica].waiting += 1
+    ticket = seq[slot].ticket
+    if ends.head < 0:
+        ends.head = slot
+        ends.tail = slot
+        seq[slot].next = -1
+    elif seq[ends.tail].ticket < ticket:
+        seq[ends.tail].next = slot
+        ends.tail = slot
+        seq[slot].next = -1
+    elif seq[ends.head].ticket > ticket:
+        seq[slot].next = ends.head
+        ends.head = slot
+    else:
+        before = ends.head
+        while seq[seq[before].next].ticket < ticket:
+            before = seq[before].next
+        seq[slot].next = seq[before].next
+        seq[before].next = slot
+
+
+@numba.njit(cache=True)
+def quit_queue(rep: Any, seq: Any, queue: Any, replica: int, slot: int) -> None:
+    """Take a sequence out of its replica's queue."""
+    ends = queue[replica, seq[slot].level]
+    rep[replica].waiting -= 1
+    if ends.head == slot:
+        ends.head = seq[slot].next
+        if ends.head < 0:
+            ends.tail = -1
+        return
+    before = ends.head
+    while seq[before].next != slot:
+        before = seq[before].next
+    seq[before].next = seq[slot].next
+    if ends.tail == slot:
+        ends.tail = before
+
+
+@numba.njit(cache=True)
+def first_waiting(queue: Any, replica: int) -> Any:
+    """Slot of the sequence that goes next, -1 if none."""
+    for level in range(queue.shape[1]):
+        if queue[replica, level].head >= 0:
+            return queue[replica, level].head
+    return -1
+
+
+@numba.njit(cache=True)
+def free_slot(seq: Any, slot: int, over: Any) -> None:
+    """Give back the slot of a sequence that is done with."""
+    seq[slot].place = FREE
+    seq[slot].id = -1
+    seq[slot].next = over[0].free
+    over[0].free = slot
+    over[0].in_flight -= 1
+    if over[0].closed:
+        over[0].credit += 1
+
+
+@numba.njit(cache=True)
+def complete(seq: Any, slot: int, time: float, over: Any, out: Any, tally: Any, bins: Any) -> None:
+    """Record a request that has got its last token."""
+    count_outcome(seq[slot], time, COMPLETED, 0, over, out, tally, bins)
+    free_slot(seq, slot, over)
+
+
+@numba.njit(cache=True)
+def release(
+    rep: Any, seq: Any, eng: Any, cache: Any, blocks: Any, over: Any, replica: int, slot: int
+) -> None:
+    """Give back the KV of a sequence that is running or has just stopped."""
+    x, q = rep[replica], seq[slot]
+    e = eng[x.group]
+    held = q.held
+    if q.place == DECODING:
+        grown = e.tokens_per_step * (x.steps - q.begun)
+        x.context -= q.context + grown
+        if not e.reserve:
+            held += grown
+    x.held -= held
+    if cache is not None:
+        unpin(cache, blocks[slot], q.stored, replica, x, over[0].block)
+        q.stored = 0
+        trim(cache, replica, x, e.kv_tokens, over[0].block)
+
+
+@numba.njit(cache=True)
+def preempt_last(
+    rep: Any,
+    seq: Any,
+    heap: Any,
+    queue: Any,
+    eng: Any,
+    cache: Any,
+    blocks: Any,
+    over: Any,
+    replica: int,
+) -> None:
+    """Stop the sequence that was admitted last and put it back in the queue, to be computed anew."""
+    x = rep[replica]
+    best, at = -1, -1
+    if x.partial >= 0:
+        slot = x.partial
+        best = seq[slot].admitted
+    for i in range(x.decoding):
+        other = heap[replica, i].slot
+        if seq[other].admitted > best:
+            best, at, slot = seq[other].admitted, i, other
+    release(rep, seq, eng, cache, blocks, over, replica, slot)
+    q = seq[slot]
+    if at < 0:
+        x.partial = -1
+    else:
+        remove_decoder(heap[replica], x.decoding, at)
+        x.decoding -= 1
+        q.given += int(np.floor(eng[x.group].tokens_per_step * (x.steps - q.begun)))
+        q.length = q.input + q.given
+    q.done = 0
+    q.ready = 0
+    q.preempted += 1
+    x.preempted += 1
+    join(rep, seq, queue, replica, slot)
+
+
+@numba.njit(cache=True)
+def start_decoding(rep: Any, seq: Any, heap: Any, replica: int, slot: int, per_step: float) -> None:
+    """Let a sequence with its prompt in the cache and a token given decode from the next step on."""
+    x, q = rep[replica], seq[slot]
+    q.place = DECODING
+    q.begun = x.steps
+    q.context = q.length + 1.0
+    left = int(np.ceil((q.output - q.given) / per_step))
+    push_decoder(heap[replica], x.decoding, x.steps + left, slot)
+    x.decoding += 1
+    x.context += q.context
+
+
+@numba.njit(cache=True)
+def leap_time(n: int, step: float, slope: float) -> float:
+    """Time of `n` steps, the first of which takes `step` and each further one `slope` more [s]."""
+    return n * step + 0.5 * slope * n * (n - 1.0)
+
+
+@numba.njit(cache=True)
+def steps_to(span: float, step: float, slope: float, most: int) -> int:
+    """Least number of steps, 1 to `most`, that take at least `span`."""
+    if slope * most > 1e-9 * step:
+        b = step - 0.5 * slope
+        guess = (np.sqrt(b * b + 2 * slope * span) - b) / slope
+    else:
+        guess = span / step
+    n = most if guess > most else max(1, int(np.ceil(guess)))
+    while n > 1 and leap_time(n - 1, step, slope) >= span:
+        n -= 1
+    while n < most and leap_time(n, step, slope) < span:
+        n += 1
+    return n
+
+
+@numba.njit(cache=True)
+def cut(rep: Any, eng: Any, table: Any, end: Any, near: Any, place: Any, replica: int, time: float) -> None:
+    """End a leap at the first boundary between steps that is not before `time`."""
+    x = rep[replica]
+    if x.mode != LEAP or x.ahead <= 1:
+        return
+    e = eng[x.group]
+    step = table[e.decode + x.decoding] + e.kv * x.context + x.delay
+    slope = e.kv * e.tokens_per_step * x.decoding
+    n = steps_to(time - x.start, step, slope, x.ahead)
+    if n < x.ahead:
+        x.ahead = n
+        move_replica(end, near, place, replica, x.start + leap_time(n, step, slope))
+
+
+@numba.njit(cache=True)
+def notice(
+    rep: Any,
+    seq: Any,
+    queue: Any,
+    eng: Any,
+    table: Any,
+    dirty: Any,
+    end: Any,
+    near: Any,
+    place: Any,
+    over: Any,
+    replica: int,
+    slot: int,
+    time: float,
+) -> None:
+    """Put a sequence that comes in at `time` in the queue, and end a leap that it can change."""
+    x = rep[replica]
+    if x.mode == IDLE:
+        if not x.dirty:
+            x.dirty = 1
+            dirty[over[0].dirty] = replica
+            over[0].dirty += 1
+    elif x.mode == LEAP and x.ahead > 1 and x.decoding < eng[x.group].max_sequences:
+        ahead = x.waiting > 0
+        if ahead and queue.shape[1] > 1:
+            ahead = seq[first_waiting(queue, replica)].level <= seq[slot].level
+        if not ahead:
+            cut(rep, eng, table, end, near, place, replica, time)
+    join(rep, seq, queue, replica, slot)
+
+
+@numba.njit(cache=True)
+def plan(
+    rep: Any,
+    seq: Any,
+    heap: Any,
+    fresh: Any,
+    queue: Any,
+    eng: Any,
+    table: Any,
+    cache: Any,
+    blocks: Any,
+    over: Any,
+    replica: int,
+    now: float,
+) -> Any:
+    """Decide what a replica does from `now`, a boundary between steps; returns when that ends [s]."""
+    x = rep[replica]
+    e = eng[x.group]
+    x.start = now
+    x.fresh = 0
+    x.chunk = 0
+    x.delay = 0.0
+    per_step = e.tokens_per_step
+    growth = 0.0 if e.reserve else per_step
+    stopped = False
+    if e.chunked:
+        while x.held + x.decoding * growth > e.kv_tokens:
+            preempt_last(rep, seq, heap, queue, eng, cache, blocks, over, replica)
+            stopped = True
+    budget = e.max_tokens - (x.decoding if e.chunked else 0)
+    tokens = 0
+    pairs = 0.0
+    if x.partial >= 0:
+        q = seq[x.partial]
+        chunk = min(budget, q.length - q.done)
+        tokens = chunk
+        budget -= chunk
+        pairs = chunk * (q.done + 0.5 * chunk)
+        x.chunk = chunk
+        if q.done + chunk == q.length:
+            fresh[replica, 0] = x.partial
+            x.fresh = 1
+            x.partial = -1
+    running = x.decoding + x.fresh + (x.partial >= 0)
+    while not stopped and x.waiting > 0 and budget > 0 and running < e.max_sequences:
+        slot = first_waiting(queue, replica)
+        q = seq[slot]
+        need = q.length + 1.0
+        if e.reserve and not e.hands_over:
+            need = q.input + q.output + (per_step if per_step > 1 else 0.0)
+        hits, loose, host = 0, 0, 0
+        if cache is not None and q.ready == 0:
+            hits, loose, host = count_hits(cache, blocks[slot], q.length, replica, over[0].block)
+            need -= hits * over[0].block
+        grows = (x.decoding + q.ready) * growth
+        if x.held + grows + need + loose * over[0].block > e.kv_tokens:
+            break
+        if not e.chunked and q.ready == 0 and q.length - hits * over[0].block > budget:
+            break
+        quit_queue(rep, seq, queue, replica, slot)
+        over[0].admitted += 1
+        q.admitted = over[0].admitted
+        q.held = need
+        running += 1
+        x.held += need
+        if cache is not None:
+            q.stored = hits
+            q.done = hits * over[0].block
+            q.cached = q.done
+            x.delay += host * over[0].block * over[0].host_transfer
+            pin_hits(cache, blocks[slot], hits, replica, x, over[0].block)
+            trim(cache, replica, x, e.kv_tokens, over[0].block)
+        if q.ready:
+            start_decoding(rep, seq, heap, replica, slot, per_step)
+            if e.chunked:
+                budget -= 1
+            continue
+        q.place = PREFILLING
+        chunk = min(budget, q.length - q.done)
+        tokens += chunk
+        budget -= chunk
+        pairs += chunk * (q.done + 0.5 * chunk)
+        if q.done + chunk == q.length:
+            fresh[replica, x.fresh] = slot
+            x.fresh += 1
+        else:
+            x.partial = slot
+            x.chunk = chunk
+    if tokens > 0:
+        x.prefilled += tokens
+        x.ahead = 1
+        if e.chunked:
+            x.mode = MIXED
+            return now + (
+                table[e.mixed + x.decoding + tokens] + e.kv * x.context + e.chunk_kv * pairs + x.delay
+            )
+        x.mode = PROMPTS
+        return now + table[e.mixed + tokens] + e.chunk_kv * pairs + x.delay
+    if not e.chunked:
+        while x.held + x.decoding * growth > e.kv_tokens:
+            preempt_last(rep, seq, heap, queue, eng, cache, blocks, over, replica)
+            stopped = True
+    if x.decoding == 0:
+        x.mode = IDLE
+        return np.inf
+    n = heap[replica, 0].finish - x.steps
+    if growth > 0:
+        n = min(n, max(1, int(np.floor((e.kv_tokens - x.held) / (x.decoding * growth)))))
+    if stopped or x.delay > 0:
+        n = 1
+    x.mode = LEAP
+    x.ahead = n
+    step = table[e.decode + x.decoding] + e.kv * x.context + x.delay
+    return now + leap_time(n, step, e.kv * per_step * x.decoding)
+
+
+@numba.njit(cache=True)
+def settle(
+    rep: Any,
+    seq: Any,
+    heap: Any,
+    fresh: Any,
+    eng: Any,
+    load: Any,
+    cache: Any,
+    blocks: Any,
+    over: Any,
+    out: Any,
+    tally: Any,
+    bins: Any,
+    replica: int,
+    now: float,
+) -> int:
+    """Apply what a replica did up to `now`.
+
+    Returns how many prompts are to be handed to another group; they stand first in its row of `fresh`.
+    """
+    x = rep[replica]
+    e = eng[x.group]
+    growth = 0.0 if e.reserve else e.tokens_per_step
+    span = now - x.start
+    x.busy += span
+    if x.mode != PROMPTS:
+        n = x.ahead
+        grown = n * e.tokens_per_step * x.decoding
+        x.held_time += (x.held + 0.5 * (n - 1) * growth * x.decoding) * span
+        x.steps += n
+        x.context += grown
+        x.held += n * growth * x.decoding
+        x.decoded += float(n) * x.decoding
+        if cache is not None:
+            trim(cache, replica, x, e.kv_tokens, over[0].block)
+        while x.decoding > 0 and heap[replica, 0].finish <= x.steps:
+            slot = heap[replica, 0].slot
+            remove_decoder(heap[replica], x.decoding, 0)
+            release(rep, seq, eng, cache, blocks, over, replica, slot)
+            x.decoding -= 1
+            load[replica] -= 1
+            eng[x.group].load -= 1
+            complete(seq, slot, now, over, out, tally, bins)
+        if x.decoding == 0:
+            x.context = 0.0
+    else:
+        x.held_time += x.held * span
+    if x.partial >= 0:
+        seq[x.partial].done += x.chunk
+    handed = 0
+    for i in range(x.fresh):
+        slot = fresh[replica, i]
+        q = seq[slot]
+        q.given += 1
+        if np.isnan(q.first):
+            q.first = now
+        if cache is not None:
+            pin_prompt(cache, blocks[slot], q, replica, x, over[0].block)
+            trim(cache, replica, x, e.kv_tokens, over[0].block)
+        if q.given >= q.output or e.hands_over:
+            release(rep, seq, eng, cache, blocks, over, replica, slot)
+            load[replica] -= 1
+            eng[x.group].load -= 1
+            if q.given >= q.output:
+                complete(seq, slot, now, over, out, tally, bins)
+            else:
+                fresh[replica, handed] = slot
+                handed += 1
+        else:
+            start_decoding(rep, seq, heap, replica, slot, e.tokens_per_step)
+    x.fresh = 0
+    if x.decoding == 0 and x.partial < 0:
+        x.held = 0.0 if cache is None else x.pinned * float(over[0].block)
+    x.mode = IDLE
+    return handed

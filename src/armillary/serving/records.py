@@ -1,0 +1,195 @@
+"""Records that the simulator's kernels work on: one row a replica, a sequence in flight, an engine, a timer.
+
+Rows keep together what one event touches. All of a run's state is in these arrays, so that a run can stop
+between two events, be written to a file and go on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+REPLICA = np.dtype(
+    [
+        ("start", "f8"),  # of the activity under way [s]
+        ("context", "f8"),  # of decoding sequences, at `start` [token]
+        ("held", "f8"),  # KV held, at `start` [token]
+        ("steps", "i8"),  # decode steps so far, at `start`
+        ("ahead", "i8"),  # steps of the activity under way
+        ("group", "i4"),
+        ("decoding", "i4"),  # sequences
+        ("partial", "i4"),  # slot of the prompt that is partly done, -1 if none
+        ("chunk", "i4"),  # tokens that it gets in this step
+        ("fresh", "i4"),  # prompts whose last chunk is in this step
+        ("waiting", "i4"),  # requests
+        ("mode", "i4"),
+        ("dirty", "i4"),  # stands in the list of replicas to plan
+        ("busy", "f8"),  # [s]
+        ("held_time", "f8"),  # integral of KV held over busy time [token s]
+        ("decoded", "f8"),  # sequence-steps
+        ("prefilled", "f8"),  # prompt tokens computed [token]
+        ("expired", "i4"),  # running sequences whose deadline has passed
+        ("preempted", "i8"),
+        ("on_since", "f8"),  # [s]
+        ("on_time", "f8"),  # [s]
+        ("condition", "i4"),
+        ("pinned", "i4"),  # cached blocks in use by running sequences
+        ("delay", "f8"),  # added to the next step by loads from the host [s]
+        ("era", "i8"),  # counts failures, so that late timers are known
+    ],
+    align=True,
+)
+
+IDLE, LEAP, MIXED, PROMPTS = 0, 1, 2, 3
+"""Modes: nothing to do, decode steps alone, decodes with prompts, prompts alone."""
+
+OFF, STARTING, ON, DRAINING, DOWN = 0, 1, 2, 3, 4
+"""Conditions of a replica."""
+
+SEQUENCE = np.dtype(
+    [
+        ("id", "i8"),
+        ("arrival", "f8"),  # [s]
+        ("first", "f8"),  # token; nan before [s]
+        ("deadline", "f8"),  # [s]
+        ("away", "f8"),  # one-way latency to the replica's region [s]
+        ("context", "f8"),  # when decoding began [token]
+        ("held", "f8"),  # KV of its own besides growth [token]
+        ("begun", "i8"),  # decode step of the replica when decoding began
+        ("ticket", "i8"),  # order of arrival
+        ("admitted", "i8"),  # order of admission
+        ("input", "i4"),
+        ("output", "i4"),
+        ("length", "i4"),  # prompt to compute: input and, after a preemption, what was generated
+        ("done", "i4"),  # of the length
+        ("given", "i4"),  # tokens generated before decoding began
+        ("next", "i4"),
+        ("replica", "i4"),
+        ("level", "i4"),  # of priority, 0 goes first
+        ("place", "i4"),
+        ("ready", "i4"),  # its KV has come from a prefill replica
+        ("preempted", "i4"),
+        ("retries", "i4"),
+        ("expired", "i4"),
+        ("model", "i4"),
+        ("region", "i4"),
+        ("stored", "i4"),  # blocks that it has pinned in all
+        ("cached", "i8"),  # tokens of prompt taken from the cache [token]
+    ],
+    align=True,
+)
+
+FREE, WAITING, PREFILLING, DECODING, MOVING = 0, 1, 2, 3, 4
+"""Places of a sequence."""
+
+ENGINE = np.dtype(
+    [
+        ("kv", "f8"),
+        ("chunk_kv", "f8"),
+        ("tokens_per_step", "f8"),
+        ("kv_tokens", "f8"),
+        ("max_sequences", "i8"),
+        ("max_tokens", "i8"),
+        ("decode", "i8"),  # where its tables begin in `table`
+        ("mixed", "i8"),
+        ("reserve", "i4"),
+        ("chunked", "i4"),
+        ("hands_over", "i4"),  # to a decode group after the first token
+        ("next_group", "i4"),
+        ("transfer_latency", "f8"),  # [s]
+        ("transfer", "f8"),  # [s/token]
+        ("begin", "i4"),  # replicas of the group
+        ("end", "i4"),
+        ("turn", "i4"),  # of round robin
+        ("model", "i4"),
+        ("region", "i4"),
+        ("entry", "i4"),  # requests come in here
+        ("queue_limit", "i8"),  # waiting at one replica
+        ("active", "i4"),  # replicas that are on
+        ("starting", "i4"),
+        ("least", "i4"),
+        ("most", "i4"),
+        ("scaled", "i4"),
+        ("load", "i8"),  # requests on the group's replicas
+        ("target", "f8"),  # requests per replica
+        ("interval", "f8"),  # [s]
+        ("start_up", "f8"),  # [s]
+        ("mtbf", "f8"),  # [s]
+        ("mttr", "f8"),  # [s]
+        ("spill", "f8"),  # requests per replica above which others are asked
+    ],
+    align=True,
+)
+"""An engine with the group of replicas that has it."""
+
+DECODER = np.dtype([("finish", "i8"), ("slot", "i8")])
+"""Entry of a replica's heap: the decode step at which a sequence is done."""
+
+QUEUE = np.dtype([("head", "i4"), ("tail", "i4")])
+
+TIMER = np.dtype([("time", "f8"), ("order", "i8"), ("kind", "i8"), ("what", "i8"), ("check", "i8")])
+
+DELIVERY, TIMEOUT, TICK, STARTED, FAILURE, REPAIR = 0, 1, 2, 3, 4, 5
+"""Kinds of timers."""
+
+OVERALL = np.dtype(
+    [
+        ("now", "f8"),
+        ("taken", "i8"),  # requests of this batch that have come in
+        ("seen", "i8"),  # requests of earlier batches
+        ("free", "i8"),  # first free slot, -1 if none
+        ("in_flight", "i8"),
+        ("most_in_flight", "i8"),
+        ("ticket", "i8"),
+        ("admitted", "i8"),
+        ("dirty", "i8"),
+        ("timers", "i8"),
+        ("order", "i8"),
+        ("random", "u8"),
+        ("closed", "i8"),
+        ("credit", "i8"),  # requests that users of a closed loop may send now
+        ("router", "i8"),
+        ("levels", "i8"),
+        ("retries", "i8"),  # that a request may have
+        ("guard", "f8"),  # of cache-aware routing [request]
+        ("block", "i8"),  # tokens of a prefix block, 0 without a cache
+        ("host_transfer", "f8"),  # [s/token]
+        ("events", "i8"),
+        ("ticks", "i8"),
+        ("last", "f8"),  # time of the last completion or rejection [s]
+        ("ttft_limit", "f8"),  # [s]
+        ("tpot_limit", "f8"),  # [s]
+    ],
+    align=True,
+)
+
+OUT_OF_REACH = 1 << 60
+"""Added to the load of a replica that takes no requests."""
+
+COMPLETED, REJECTED, TIMED_OUT = 1, 2, 3
+"""Statuses; 0 is in flight."""
+
+TOO_LONG, QUEUE_FULL, NO_REPLICA, DEADLINE, FAILED = 1, 2, 3, 4, 5
+REASONS = (
+    "",
+    "prompt and output do not fit the KV of a replica",
+    "queue full",
+    "no replica is on",
+    "deadline passed",
+    "failures used up its retries",
+)
+
+OUT = np.dtype(
+    [
+        ("arrival", "f8"),
+        ("first", "f8"),
+        ("finish", "f8"),
+        ("replica", "i4"),
+        ("preempted", "i4"),
+        ("retries", "i4"),
+        ("status", "i2"),
+        ("reason", "i2"),
+        ("cached", "i4"),
+    ],
+    align=True,
+)
+"""A request's outcome."""

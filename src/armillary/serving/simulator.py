@@ -1,0 +1,207 @@
+"""Request-level simulation of a fleet: every request, every step, as few events as exactness allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from armillary.errors import InputError
+from armillary.serving.deployment import Outage, Pool
+from armillary.serving.outcome import Outcome, Replicas, counted
+from armillary.serving.records import DRAINING, ON, OUT
+from armillary.serving.requests import Requests, checked_requests
+from armillary.serving.step_cost import Engine
+
+__all__ = ["simulate", "simulate_closed"]
+
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+
+
+def simulate(
+    requests: Requests,
+    pools: Pool | Sequence[Pool],
+    *,
+    routing: str = "round_robin",
+    assignment: ArrayLike | None = None,
+    seed: int = 0,
+    retries: int = 3,
+    guard: float = 8.0,
+    host_tokens: float = 0.0,
+    host_transfer: float = 0.0,
+    region_latency: ArrayLike | None = None,
+    outages: Sequence[Outage] = (),
+    ttft_limit: float = np.inf,
+    tpot_limit: float = np.inf,
+) -> Outcome:
+    """Run requests through a fleet until all have ended.
+
+    Parameters
+    ----------
+    requests : Requests
+    pools : Pool or sequence of Pool
+    routing : str
+        Choice of a replica in a pool: ``"round_robin"``, ``"random"``, ``"least_loaded"`` (fewest requests),
+        ``"power_of_two"`` (the less loaded of two random ones), ``"cache_aware"`` (longest cached prefix
+        among replicas with at most `guard` requests more than the least loaded) or ``"given"``.
+    assignment : `[request]`, optional
+        Replica of its pool for each request, with ``"given"``.
+    seed : int
+        Of random routing and failures.
+    retries : int
+        Times that a request is sent anew when its replica fails.
+    guard : float
+        See `routing`. [request]
+    host_tokens : float
+        Room for prefix blocks in each replica's host memory. [token]
+    host_transfer : float
+        Time to load a block from there, added to the step that does. [s/token]
+    region_latency : `[region, region]`, optional
+        One-way, from the users' region to the pool's. [s]
+    outages : sequence of Outage
+        Failures besides random ones.
+    ttft_limit, tpot_limit : float
+        What counts as good. [s]
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    InputError
+        Naming the request, pool or option that is wrong.
+
+    Examples
+    --------
+    One request of 100 tokens that gets 3 more after the first, 1 ms a decode step and 10 ms for the prompt.
+
+    >>> from armillary.serving.step_cost import Engine, StepCost
+    >>> cost = StepCost(np.full(9, 1e-3), np.full(513, 1e-2), kv=0.0, chunk_kv=0.0)
+    >>> found = simulate(Requests([0.5], [100], [4]), Pool(Engine(cost, 1e4, 8, 512)))
+    >>> found.ttft.round(6), found.e2e.round(6)
+    (array([0.01]), array([0.013]))
+    """
+    from armillary.serving.state import NO_NUMBERS, Options, advance, initial
+
+    requests = checked_requests(requests)
+    pools = [pools] if isinstance(pools, Pool) else list(pools)
+    options = Options(
+        routing=routing,
+        seed=seed,
+        retries=retries,
+        guard=guard,
+        host_tokens=host_tokens,
+        host_transfer=host_transfer,
+        region_latency=region_latency,
+        outages=tuple(outages),
+        ttft_limit=ttft_limit,
+        tpot_limit=tpot_limit,
+    )._replace(**extent(requests))
+    if requests.priority is not None:
+        level = np.unique(requests.priority, return_inverse=True)[1].astype(np.int64)
+        requests = requests._replace(priority=level)
+    given = NO_NUMBERS
+    if (assignment is None) == (routing == "given"):
+        raise InputError("routing 'given' needs an assignment, and an assignment needs routing 'given'")
+    n = len(np.asarray(requests.arrival))
+    if assignment is not None:
+        given = np.ascontiguousarray(assignment, np.int64)
+        least = min((p.replicas for p in pools), default=0)
+        if given.shape != (n,) or (n and not (given.min() >= 0 and given.max() < least)):
+            raise InputError(f"assignment must be {n} numbers of replicas, 0 to {least - 1}")
+    out = np.zeros(n, OUT)
+    state = advance(initial(pools, options), requests, out, given)
+    return _outcome(state, out, requests)
+
+
+def simulate_closed(
+    engine: Engine,
+    input: ArrayLike,
+    output: ArrayLike,
+    concurrency: int,
+    *,
+    replicas: int = 1,
+    decode: Engine | None = None,
+    decode_replicas: int = 1,
+    transfer: tuple[float, float] = (0.0, 0.0),
+    routing: str = "least_loaded",
+    seed: int = 0,
+) -> Outcome:
+    """Run requests of users each of whom sends the next when the last is complete; the first all at time 0.
+
+    Parameters
+    ----------
+    engine : Engine
+        Of the replicas that take requests.
+    input, output : `[request]`
+        In the order in which they are sent. [token]
+    concurrency : int
+        Users. [-]
+    replicas, decode, decode_replicas, transfer
+        As in `Pool`.
+    routing, seed
+        As in `simulate`.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    InputError
+        As `simulate`.
+
+    Examples
+    --------
+    >>> from armillary.serving.step_cost import Engine, StepCost
+    >>> cost = StepCost(np.full(9, 1e-3), np.full(513, 1e-2), kv=0.0, chunk_kv=0.0)
+    >>> simulate_closed(Engine(cost, 1e4, 8, 512), [100, 100], [1, 1], concurrency=1).finish
+    array([0.01, 0.02])
+    """
+    from armillary.serving.state import Options, advance, initial
+
+    inputs = np.asarray(input)
+    requests = checked_requests(Requests(np.zeros(len(inputs)), inputs, output))
+    if concurrency < 1 or int(concurrency) != concurrency:
+        raise InputError(f"concurrency must be a whole number from 1. Got {concurrency!r} instead.")
+    pool = Pool(engine, replicas, decode, decode_replicas, transfer)
+    out = np.zeros(len(inputs), OUT)
+    options = Options(routing=routing, seed=seed, concurrency=int(concurrency))
+    return _outcome(advance(initial([pool], options), requests, out), out, requests)
+
+
+def extent(requests: Requests) -> dict[str, Any]:
+    """How many models, regions and priorities requests name, and the shape of their blocks."""
+    found: dict[str, Any] = {}
+    for name, part in (("models", requests.model), ("regions", requests.region)):
+        found[name] = 1 if part is None or not len(np.asarray(part)) else 1 + int(np.max(part))
+    if requests.priority is not None:
+        found["levels"] = max(1, len(np.unique(requests.priority)))
+    if requests.block_offsets is not None:
+        found["block"] = requests.block_size
+        found["widest"] = int(np.diff(np.asarray(requests.block_offsets)).max(initial=0))
+    return found
+
+
+def replica_report(state: Any) -> Replicas:
+    """What replicas did up to now."""
+    rep, eng = state.rep, state.eng
+    pool = np.cumsum(eng["entry"])[rep["group"]] - 1
+    still = (rep["condition"] == ON) | (rep["condition"] == DRAINING)
+    on = rep["on_time"] + np.where(still, state.over["last"] - rep["on_since"], 0.0)
+    held = rep["held_time"] / np.where(rep["busy"] > 0, rep["busy"], 1.0)
+    numbers = {name: rep[name].copy() for name in ("busy", "decoded", "prefilled", "preempted")}
+    return Replicas(pool=pool.astype(np.int64), on=np.maximum(on, 0.0), held=held, **numbers)
+
+
+def _outcome(state: Any, out: NDArray[Any], requests: Requests) -> Outcome:
+    columns = {name: out[name].astype(np.result_type(out[name], np.int64)) for name in out.dtype.names or ()}
+    return Outcome(
+        **columns,
+        output=np.asarray(requests.output),
+        counts=counted(state.tally, state.over),
+        replicas=replica_report(state),
+    )
