@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from armillary.serving.compiled import inlined, kernel
 from armillary.serving.decoders import move_replica, push_decoder, remove_decoder
 from armillary.serving.prefix_cache import count_hits, pin_hits, pin_prompt, trim, unpin
 from armillary.serving.records import (
@@ -28,7 +28,7 @@ from armillary.serving.records import (
 from armillary.serving.tally import count_outcome
 
 
-@numba.njit(cache=True)
+@inlined
 def join(rep: Any, seq: Any, queue: Any, replica: int, slot: int) -> None:
     """Put a sequence in its replica's queue, by priority and then by order of arrival."""
     ends = queue[replica, seq[slot].level]
@@ -55,7 +55,7 @@ def join(rep: Any, seq: Any, queue: Any, replica: int, slot: int) -> None:
         seq[before].next = slot
 
 
-@numba.njit(cache=True)
+@inlined
 def quit_queue(rep: Any, seq: Any, queue: Any, replica: int, slot: int) -> None:
     """Take a sequence out of its replica's queue."""
     ends = queue[replica, seq[slot].level]
@@ -73,7 +73,7 @@ def quit_queue(rep: Any, seq: Any, queue: Any, replica: int, slot: int) -> None:
         ends.tail = before
 
 
-@numba.njit(cache=True)
+@inlined
 def first_waiting(queue: Any, replica: int) -> Any:
     """Slot of the sequence that goes next, -1 if none."""
     for level in range(queue.shape[1]):
@@ -82,7 +82,7 @@ def first_waiting(queue: Any, replica: int) -> Any:
     return -1
 
 
-@numba.njit(cache=True)
+@inlined
 def free_slot(seq: Any, slot: int, over: Any) -> None:
     """Give back the slot of a sequence that is done with."""
     seq[slot].place = FREE
@@ -94,14 +94,14 @@ def free_slot(seq: Any, slot: int, over: Any) -> None:
         over[0].credit += 1
 
 
-@numba.njit(cache=True)
+@inlined
 def complete(seq: Any, slot: int, time: float, over: Any, out: Any, tally: Any, bins: Any) -> None:
     """Record a request that has got its last token."""
     count_outcome(seq[slot], time, COMPLETED, 0, over, out, tally, bins)
     free_slot(seq, slot, over)
 
 
-@numba.njit(cache=True)
+@inlined
 def release(
     rep: Any, seq: Any, eng: Any, cache: Any, blocks: Any, over: Any, replica: int, slot: int
 ) -> None:
@@ -121,7 +121,7 @@ def release(
         trim(cache, replica, x, e.kv_tokens, over[0].block)
 
 
-@numba.njit(cache=True)
+@kernel
 def preempt_last(
     rep: Any,
     seq: Any,
@@ -159,7 +159,7 @@ def preempt_last(
     join(rep, seq, queue, replica, slot)
 
 
-@numba.njit(cache=True)
+@inlined
 def start_decoding(rep: Any, seq: Any, heap: Any, replica: int, slot: int, per_step: float) -> None:
     """Let a sequence with its prompt in the cache and a token given decode from the next step on."""
     x, q = rep[replica], seq[slot]
@@ -172,13 +172,13 @@ def start_decoding(rep: Any, seq: Any, heap: Any, replica: int, slot: int, per_s
     x.context += q.context
 
 
-@numba.njit(cache=True)
+@inlined
 def leap_time(n: int, step: float, slope: float) -> float:
     """Time of `n` steps, the first of which takes `step` and each further one `slope` more [s]."""
     return n * step + 0.5 * slope * n * (n - 1.0)
 
 
-@numba.njit(cache=True)
+@inlined
 def steps_to(span: float, step: float, slope: float, most: int) -> int:
     """Least number of steps, 1 to `most`, that take at least `span`."""
     if slope * most > 1e-9 * step:
@@ -194,7 +194,7 @@ def steps_to(span: float, step: float, slope: float, most: int) -> int:
     return n
 
 
-@numba.njit(cache=True)
+@inlined
 def cut(rep: Any, eng: Any, table: Any, end: Any, near: Any, place: Any, replica: int, time: float) -> None:
     """End a leap at the first boundary between steps that is not before `time`."""
     x = rep[replica]
@@ -209,7 +209,7 @@ def cut(rep: Any, eng: Any, table: Any, end: Any, near: Any, place: Any, replica
         move_replica(end, near, place, replica, x.start + leap_time(n, step, slope))
 
 
-@numba.njit(cache=True)
+@inlined
 def notice(
     rep: Any,
     seq: Any,
@@ -241,7 +241,7 @@ def notice(
     join(rep, seq, queue, replica, slot)
 
 
-@numba.njit(cache=True)
+@inlined
 def plan(
     rep: Any,
     seq: Any,
@@ -357,7 +357,7 @@ def plan(
     return now + leap_time(n, step, e.kv * per_step * x.decoding)
 
 
-@numba.njit(cache=True)
+@inlined
 def settle(
     rep: Any,
     seq: Any,

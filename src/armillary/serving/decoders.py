@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
+from armillary.serving.compiled import inlined
 
 
-@numba.njit(cache=True)
+@inlined
 def push_decoder(heap: Any, count: int, finish: int, slot: int) -> None:
     """Add a sequence to a heap of `count` entries."""
     at = count
@@ -22,7 +22,7 @@ def push_decoder(heap: Any, count: int, finish: int, slot: int) -> None:
     heap[at].slot = slot
 
 
-@numba.njit(cache=True)
+@inlined
 def remove_decoder(heap: Any, count: int, at: int) -> None:
     """Take entry `at` out of a heap of `count` entries."""
     last = count - 1
@@ -51,7 +51,7 @@ def remove_decoder(heap: Any, count: int, at: int) -> None:
     heap[at].slot = slot
 
 
-@numba.njit(cache=True)
+@inlined
 def move_replica(end: Any, near: Any, place: Any, replica: int, time: float) -> None:
     """Give a replica another time of its next event, and its place in the heap `near`."""
     before = end[replica]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from armillary.serving.compiled import kernel
 
 NODE = np.dtype(
     [("block", "i8"), ("users", "i4"), ("tier", "i4"), ("older", "i4"), ("newer", "i4")], align=True
@@ -47,14 +48,14 @@ def empty_cache(device_blocks: NDArray[np.int64], host_blocks: NDArray[np.int64]
     return Cache(node, find, idle)
 
 
-@numba.njit(cache=True)
+@kernel
 def _home(block: int, size: int) -> Any:
     mixed = np.uint64(block) * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(29)
     return np.int64(mixed & np.uint64(size - 1))
 
 
-@numba.njit(cache=True)
+@kernel
 def find_block(node: Any, find: Any, block: int) -> Any:
     """Node of a block, -1 if it is not there."""
     size = len(find)
@@ -66,7 +67,7 @@ def find_block(node: Any, find: Any, block: int) -> Any:
     return -1
 
 
-@numba.njit(cache=True)
+@kernel
 def _forget(node: Any, find: Any, idle: Any, which: int) -> None:
     size = len(find)
     at = _home(node[which].block, size)
@@ -86,7 +87,7 @@ def _forget(node: Any, find: Any, idle: Any, which: int) -> None:
     idle[0].oldest = which
 
 
-@numba.njit(cache=True)
+@kernel
 def _unlink(node: Any, idle: Any, which: int) -> None:
     ends = idle[node[which].tier]
     older, newer = node[which].older, node[which].newer
@@ -101,7 +102,7 @@ def _unlink(node: Any, idle: Any, which: int) -> None:
     ends.count -= 1
 
 
-@numba.njit(cache=True)
+@kernel
 def _append(node: Any, idle: Any, which: int, tier: int) -> None:
     ends = idle[tier]
     node[which].tier = tier
@@ -115,7 +116,7 @@ def _append(node: Any, idle: Any, which: int, tier: int) -> None:
     ends.count += 1
 
 
-@numba.njit(cache=True)
+@kernel
 def count_hits(cache: Any, blocks: Any, length: int, replica: int, block: int) -> tuple[int, int, int]:
     """Leading blocks of a prompt that are there, of them those not pinned, and of these those on the host.
 
@@ -135,7 +136,7 @@ def count_hits(cache: Any, blocks: Any, length: int, replica: int, block: int) -
     return hits, loose, host
 
 
-@numba.njit(cache=True)
+@kernel
 def pin_hits(cache: Any, blocks: Any, hits: int, replica: int, x: Any, block: int) -> None:
     """Let one more sequence use the first `hits` blocks of its prompt."""
     node, find, idle = cache.node[replica], cache.find[replica], cache.idle[replica]
@@ -150,7 +151,7 @@ def pin_hits(cache: Any, blocks: Any, hits: int, replica: int, x: Any, block: in
         node[which].users += 1
 
 
-@numba.njit(cache=True)
+@kernel
 def pin_prompt(cache: Any, blocks: Any, q: Any, replica: int, x: Any, block: int) -> None:
     """Store the whole blocks of a computed prompt, for its sequence to share with others from now on."""
     node, find, idle = cache.node[replica], cache.find[replica], cache.idle[replica]
@@ -183,7 +184,7 @@ def pin_prompt(cache: Any, blocks: Any, q: Any, replica: int, x: Any, block: int
         q.stored += 1
 
 
-@numba.njit(cache=True)
+@kernel
 def unpin(cache: Any, blocks: Any, stored: int, replica: int, x: Any, block: int) -> None:
     """End the use of a sequence's blocks; the last of them become idle first, as they are of least use."""
     node, find, idle = cache.node[replica], cache.find[replica], cache.idle[replica]
@@ -196,7 +197,7 @@ def unpin(cache: Any, blocks: Any, stored: int, replica: int, x: Any, block: int
             _append(node, idle, which, DEVICE)
 
 
-@numba.njit(cache=True)
+@kernel
 def trim(cache: Any, replica: int, x: Any, kv_tokens: float, block: int) -> None:
     """Move idle blocks off the device, or drop them, until they fit what KV is not held."""
     node, find, idle = cache.node[replica], cache.find[replica], cache.idle[replica]
@@ -214,7 +215,7 @@ def trim(cache: Any, replica: int, x: Any, kv_tokens: float, block: int) -> None
             _forget(node, find, idle, which)
 
 
-@numba.njit(cache=True)
+@kernel
 def drop_all(cache: Any, replica: int) -> None:
     """Lose all blocks of a replica that has none in use, as when it fails."""
     node, find, idle = cache.node[replica], cache.find[replica], cache.idle[replica]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
-
+from armillary.serving.compiled import inlined
 from armillary.serving.prefix_cache import count_hits
 from armillary.serving.records import OUT_OF_REACH
 from armillary.serving.timers import random
@@ -14,7 +13,7 @@ GIVEN, ROUND_ROBIN, RANDOM, LEAST_LOADED, POWER_OF_TWO, CACHE_AWARE = 0, 1, 2, 3
 ROUTERS = ("given", "round_robin", "random", "least_loaded", "power_of_two", "cache_aware")
 
 
-@numba.njit(cache=True)
+@inlined
 def least_loaded(load: Any, begin: int, end: int) -> Any:
     """Replica with the fewest requests, the first of equals; -1 if none is on."""
     best, least = -1, OUT_OF_REACH
@@ -24,7 +23,7 @@ def least_loaded(load: Any, begin: int, end: int) -> Any:
     return best
 
 
-@numba.njit(cache=True)
+@inlined
 def _draw(load: Any, over: Any, e: Any) -> Any:
     """A replica that is on, all alike likely; one must be on."""
     while True:
@@ -33,7 +32,7 @@ def _draw(load: Any, over: Any, e: Any) -> Any:
             return r
 
 
-@numba.njit(cache=True)
+@inlined
 def choose_replica(
     eng: Any, load: Any, cache: Any, blocks: Any, seq: Any, over: Any, group: int, slot: int, given: int
 ) -> Any:
@@ -72,7 +71,7 @@ def choose_replica(
             return r
 
 
-@numba.njit(cache=True)
+@inlined
 def choose_group(eng: Any, choices: Any) -> Any:
     """First of the groups in `choices` below its limit of load; else the first that is on; else -1."""
     fallback = -1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from armillary.serving.batching import (
@@ -16,6 +15,7 @@ from armillary.serving.batching import (
     release,
     settle,
 )
+from armillary.serving.compiled import inlined, kernel
 from armillary.serving.decoders import move_replica, remove_decoder
 from armillary.serving.prefix_cache import drop_all
 from armillary.serving.records import (
@@ -51,7 +51,7 @@ DONE, MORE_REQUESTS, MORE_ROOM = 0, 1, 2
 """Why `run` came back."""
 
 
-@numba.njit(cache=True)
+@inlined
 def end_request(
     seq: Any, slot: int, time: float, status: int, reason: int, over: Any, out: Any, tally: Any, bins: Any
 ) -> None:
@@ -60,7 +60,7 @@ def end_request(
     free_slot(seq, slot, over)
 
 
-@numba.njit(cache=True)
+@inlined
 def too_long(e: Any, length: int, output: int) -> bool:
     """Whether a request can never be served by an engine."""
     most = length + output + (e.tokens_per_step if e.tokens_per_step > 1 else 0.0)
@@ -71,7 +71,7 @@ def too_long(e: Any, length: int, output: int) -> bool:
     return not e.chunked and (length if e.reserve or e.hands_over else length + output - 1) > e.max_tokens
 
 
-@numba.njit(cache=True)
+@inlined
 def send(
     rep: Any,
     seq: Any,
@@ -125,7 +125,7 @@ def send(
         notice(rep, seq, queue, eng, table, dirty, end, near, place, over, replica, slot, now)
 
 
-@numba.njit(cache=True)
+@inlined
 def arrive(
     seq: Any,
     over: Any,
@@ -180,7 +180,7 @@ def arrive(
     return slot
 
 
-@numba.njit(cache=True)
+@kernel
 def lose_replica(
     rep: Any,
     seq: Any,
@@ -232,7 +232,7 @@ def lose_replica(
     return chain
 
 
-@numba.njit(cache=True)
+@kernel
 def chain_up(seq: Any, chain: int, slot: int) -> Any:
     """Insert a slot into a chain that is ordered by tickets; returns its first slot."""
     seq[slot].place = MOVING
@@ -248,7 +248,7 @@ def chain_up(seq: Any, chain: int, slot: int) -> Any:
     return chain
 
 
-@numba.njit(cache=True)
+@inlined
 def switch(rep: Any, eng: Any, load: Any, replica: int, condition: int, now: float) -> None:
     """Bring a replica into another condition; counts of its group and its time on follow."""
     x = rep[replica]
@@ -270,7 +270,7 @@ def switch(rep: Any, eng: Any, load: Any, replica: int, condition: int, now: flo
         x.on_since = now
 
 
-@numba.njit(cache=True)
+@kernel
 def scale(rep: Any, eng: Any, load: Any, timers: Any, over: Any, group: int, now: float) -> None:
     """Start or drain replicas of a group, for its target of requests on each."""
     e = eng[group]
@@ -297,7 +297,7 @@ def scale(rep: Any, eng: Any, load: Any, timers: Any, over: Any, group: int, now
     over[0].ticks += 1
 
 
-@numba.njit(cache=True)
+@kernel
 def sweep_expired(
     rep: Any,
     seq: Any,
@@ -338,7 +338,7 @@ def sweep_expired(
         end_request(seq, slot, now, TIMED_OUT, DEADLINE, over, out, tally, bins)
 
 
-@numba.njit(cache=True)
+@kernel
 def run(
     rep: Any,
     seq: Any,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from armillary.serving.compiled import inlined
 from armillary.serving.records import COMPLETED
 
 LEAST, WIDTH, BINS = 1e-6, 1.005, 5600
@@ -37,7 +37,7 @@ TALLY = np.dtype(
 """Counts and sums over requests; of cached, output, ttft, tpot and e2e over those completed."""
 
 
-@numba.njit(cache=True)
+@inlined
 def bin_of(value: float) -> int:
     """Bin of a time [s]."""
     if value <= LEAST:
@@ -45,7 +45,7 @@ def bin_of(value: float) -> int:
     return min(BINS - 1, int(np.log(value / LEAST) / np.log(WIDTH)))
 
 
-@numba.njit(cache=True)
+@inlined
 def count_outcome(
     q: Any, time: float, status: int, reason: int, over: Any, out: Any, tally: Any, bins: Any
 ) -> None:

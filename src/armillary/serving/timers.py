@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from armillary.serving.compiled import inlined
 
-@numba.njit(cache=True)
+
+@inlined
 def set_timer(timers: Any, over: Any, time: float, kind: int, what: int, check: int) -> None:
     """Add a timer; there must be room for it."""
     at = over[0].timers
@@ -28,7 +29,7 @@ def set_timer(timers: Any, over: Any, time: float, kind: int, what: int, check: 
     timers[at].check = check
 
 
-@numba.njit(cache=True)
+@inlined
 def drop_first(timers: Any, over: Any) -> None:
     """Take the first timer out of the heap."""
     over[0].timers -= 1
@@ -52,7 +53,7 @@ def drop_first(timers: Any, over: Any) -> None:
     timers[at] = timers[count]
 
 
-@numba.njit(cache=True)
+@inlined
 def random(over: Any) -> Any:
     """Next number of the run's generator (splitmix64), from 0 to below 1."""
     over[0].random += np.uint64(0x9E3779B97F4A7C15)
@@ -63,7 +64,7 @@ def random(over: Any) -> Any:
     return float(z >> np.uint64(11)) * 2.0**-53
 
 
-@numba.njit(cache=True)
+@inlined
 def random_time(over: Any, mean: float) -> Any:
     """Exponentially distributed time [s]."""
     return -mean * np.log(1.0 - random(over))
