@@ -13,6 +13,7 @@ from armillary.serving.records import COMPLETED, REASONS
 __all__ = ["Counts", "Histogram", "Outcome", "Replicas"]
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.integer[Any]]
 
 LEAST, WIDTH = 1e-6, 1.005
 
@@ -24,7 +25,8 @@ class Counts(NamedTuple):
     good : completed within the limits of TTFT and TPOT. preempted : times that a sequence was preempted.
     retried : times that a request was sent anew after a failure.
     input : tokens asked. cached, output : of completed requests, from prefix caches and generated [token].
-    most_in_flight : requests at once. events : moments at which anything happened.
+    most_in_flight : requests at once; where replicas were run one by one, the sum of each one's most.
+    events : moments at which anything happened.
     duration : when the last request ended [s].
     """
 
@@ -103,13 +105,13 @@ class Outcome(NamedTuple):
     arrival: Floats
     first: Floats
     finish: Floats
-    status: NDArray[np.int64]
-    reason: NDArray[np.int64]
-    replica: NDArray[np.int64]
-    preempted: NDArray[np.int64]
-    retries: NDArray[np.int64]
-    cached: NDArray[np.int64]
-    output: NDArray[np.int64]
+    status: Integers
+    reason: Integers
+    replica: Integers
+    preempted: Integers
+    retries: Integers
+    cached: Integers
+    output: Integers
     counts: Counts
     replicas: Replicas
 

@@ -155,6 +155,8 @@ OVERALL = np.dtype(
         ("host_transfer", "f8"),  # [s/token]
         ("events", "i8"),
         ("ticks", "i8"),
+        ("batches", "i8"),
+        ("digest", "u8"),  # of the fleet and the options
         ("last", "f8"),  # time of the last completion or rejection [s]
         ("ttft_limit", "f8"),  # [s]
         ("tpot_limit", "f8"),  # [s]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from armillary.errors import InputError
 from armillary.serving.deployment import Outage, Pool, checked_pool, group_choices
-from armillary.serving.prefix_cache import Cache, empty_cache
+from armillary.serving.prefix_cache import IDLE_BLOCKS, NODE, Cache, empty_cache
 from armillary.serving.records import (
     DECODER,
     ENGINE,
@@ -33,6 +34,20 @@ from armillary.serving.routing import ROUTERS
 from armillary.serving.running import MORE_ROOM, run
 from armillary.serving.tally import BINS, TALLY
 from armillary.serving.timers import random_time, set_timer
+
+KINDS = {
+    "rep": REPLICA,
+    "seq": SEQUENCE,
+    "heap": DECODER,
+    "queue": QUEUE,
+    "eng": ENGINE,
+    "timers": TIMER,
+    "over": OVERALL,
+    "tally": TALLY,
+    "cache_node": NODE,
+    "cache_idle": IDLE_BLOCKS,
+}
+"""Records of arrays, as files do not keep how fields are aligned."""
 
 NO_TIMES: NDArray[np.float64] = np.empty(0)
 NO_NUMBERS: NDArray[np.int64] = np.empty(0, np.int64)
@@ -167,6 +182,8 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
     choices, latency = group_choices(pools, entries, options.region_latency, options.models, options.regions)
     most = int(eng["max_sequences"].max())
     queue = np.full((replicas, options.levels), -1, np.int32).repeat(2, 1).view(QUEUE)
+    durations = np.array([outage.duration for outage in options.outages], float)
+    o["digest"] = _digest(eng, np.concatenate(tables), timers, over, choices, latency, durations)
     return State(
         rep,
         np.zeros(0, SEQUENCE),
@@ -185,7 +202,7 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
         np.zeros((0, options.widest), np.int64),
         choices,
         latency,
-        np.array([outage.duration for outage in options.outages], float),
+        durations,
         over,
         np.zeros(1, TALLY),
         np.zeros((3, BINS) if options.histograms else (0, 0), np.int64),
@@ -203,6 +220,13 @@ def _check(pools: Sequence[Pool], options: Options) -> None:
         raise InputError("routing 'cache_aware' needs prefix blocks: give block_offsets and block_ids")
     if not (options.host_tokens >= 0 and options.host_transfer >= 0 and options.guard >= 0):
         raise InputError("host_tokens, host_transfer and guard must be 0 or more")
+
+
+def copied(state: State) -> State:
+    """The same state in arrays of its own."""
+    cache = None if state.cache is None else Cache(*(part.copy() for part in state.cache))
+    parts: dict[str, Any] = {n: part.copy() for n, part in state._asdict().items() if n != "cache"}
+    return State(cache=cache, **parts)
 
 
 def grown(state: State) -> State:
@@ -251,6 +275,28 @@ def advance(
     return state
 
 
+def same_fleet(one: State, other: State) -> bool:
+    """Whether two states are of the same fleet and options."""
+    return bool(one.over["digest"][0] == other.over["digest"][0])
+
+
+def _digest(*parts: NDArray[Any]) -> int:
+    whole = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        whole.update(np.ascontiguousarray(part).tobytes())
+    return int.from_bytes(whole.digest(), "little")
+
+
+def _neat(part: NDArray[Any]) -> NDArray[Any]:
+    """The same array with zeros between its fields."""
+    if part.dtype.names is None:
+        return part
+    neat = np.zeros(part.shape, part.dtype)
+    for name in part.dtype.names:
+        neat[name] = part[name]
+    return neat
+
+
 def save(state: State, path: Path) -> None:
     """Write a state to a file, whole or not at all."""
     parts = {name: part for name, part in state._asdict().items() if name != "cache"}
@@ -258,7 +304,7 @@ def save(state: State, path: Path) -> None:
         parts |= {f"cache_{name}": part for name, part in state.cache._asdict().items()}
     temporary = path.with_name(path.name + ".part")
     with temporary.open("wb") as file:
-        np.savez(file, **parts)
+        np.savez(file, **{name: _neat(part) for name, part in parts.items()})
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -277,8 +323,10 @@ def load(path: Path) -> State:
             parts = {name: file[name] for name in file.files}
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a state of a simulation: {error}") from None
-    cache = [parts.pop(f"cache_{name}", None) for name in Cache._fields]
-    whole = set(parts) == set(State._fields) - {"cache"}
-    if not whole or parts["rep"].dtype != REPLICA or parts["seq"].dtype != SEQUENCE:
+    if not {"rep", "seq", "over"} <= set(parts) or parts["over"].dtype != OVERALL:
         raise InputError(f"{path} is the state of another version; start anew")
+    for name, kind in KINDS.items():
+        if name in parts:
+            parts[name] = parts[name].view(kind)
+    cache = [parts.pop(f"cache_{name}", None) for name in Cache._fields]
     return State(cache=None if cache[0] is None else Cache(*cache), **parts)
