@@ -156,6 +156,7 @@ OVERALL = np.dtype(
         ("events", "i8"),
         ("ticks", "i8"),
         ("batches", "i8"),
+        ("finished", "i8"),  # all requests of a stream have ended
         ("digest", "u8"),  # of the fleet and the options
         ("last", "f8"),  # time of the last completion or rejection [s]
         ("ttft_limit", "f8"),  # [s]

@@ -302,9 +302,10 @@ def save(state: State, path: Path) -> None:
     parts = {name: part for name, part in state._asdict().items() if name != "cache"}
     if state.cache is not None:
         parts |= {f"cache_{name}": part for name, part in state.cache._asdict().items()}
+    neat: dict[str, Any] = {name: _neat(part) for name, part in parts.items()}
     temporary = path.with_name(path.name + ".part")
     with temporary.open("wb") as file:
-        np.savez(file, **{name: _neat(part) for name, part in parts.items()})
+        np.savez(file, **neat)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

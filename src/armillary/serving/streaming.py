@@ -125,6 +125,24 @@ def simulate_stream(
         fleet, state = state, states.load(path)
         if not states.same_fleet(fleet, state):
             raise InputError(f"{path} is the state of another fleet or of other options; remove it")
+    if not state.over["finished"][0]:
+        state = _run(batches, state, extent, path, save_every, progress)
+    ttft, tpot, e2e = (Histogram(row) for row in state.bins)
+    counts = counted(state.tally, state.over)
+    return StreamOutcome(ttft, tpot, e2e, counts, replica_report(state))
+
+
+def _run(
+    batches: Iterable[Requests],
+    state: Any,
+    extent: Extent,
+    path: Path | None,
+    save_every: int,
+    progress: Callable[[int, float], None] | None,
+) -> Any:
+    """Take in the batches that are not done, and let all requests end."""
+    from armillary.serving import state as states
+
     done, skip, end = 0, int(state.over["batches"][0]), 0.0
     for batch in batches:
         requests = _checked(batch, extent, done, end)
@@ -140,11 +158,10 @@ def simulate_stream(
         if path is not None and done % save_every == 0:
             states.save(state, path)
     state = states.advance(state, checked_requests(Requests(*np.zeros((3, 0)))), last=True)
+    state.over["finished"] = 1
     if path is not None:
         states.save(state, path)
-    ttft, tpot, e2e = (Histogram(row) for row in state.bins)
-    counts = counted(state.tally, state.over)
-    return StreamOutcome(ttft, tpot, e2e, counts, replica_report(state))
+    return state
 
 
 def _checked(batch: Requests, extent: Extent, number: int, end: float) -> Requests:
