@@ -26,12 +26,11 @@ def test_batches_are_the_whole(size):
     extent = Extent(block_size=16, widest=int(np.diff(requests.block_offsets).max()))
     whole = simulate(requests, POOL, routing="cache_aware")
     found = simulate_stream(batches(requests, size), POOL, extent=extent, routing="cache_aware")
-    same = [name for name in whole.counts._fields if name not in ("events",)]
-    assert [getattr(found.counts, n) for n in same] == [getattr(whole.counts, n) for n in same]
+    assert found.counts == whole.counts._replace(events=found.counts.events)
     np.testing.assert_array_equal(found.replicas.busy, whole.replicas.busy)
     for what in ("ttft", "tpot", "e2e"):
         exact = np.nanpercentile(getattr(whole, what), [10, 50, 90, 99], method="inverted_cdf")
-        np.testing.assert_allclose(getattr(found, what).percentile([10, 50, 90, 99]), exact, rtol=0.0026)
+        np.testing.assert_allclose(getattr(found, what).percentile([10, 50, 90, 99]), exact, rtol=0.005)
 
 
 def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path):

@@ -82,13 +82,17 @@ class Histogram(NamedTuple):
     counts: NDArray[np.int64]
 
     def percentile(self, percent: ArrayLike) -> Any:
-        """Times below which `percent` of all lie, right within 0.25%; nan if there are none [s]."""
+        """Times below which `percent` of all lie, right within half a percent; nan if there are none [s].
+
+        Within a bin times are taken to be spread evenly in their logarithms.
+        """
         total = np.cumsum(self.counts)
         if not total[-1]:
             return np.full(np.shape(percent), np.nan)[()]
-        at = np.searchsorted(total, np.asarray(percent, float) / 100 * total[-1], "left")
-        at = np.maximum(np.minimum(at, len(total) - 1), np.argmax(self.counts > 0))
-        return LEAST * WIDTH ** (at + 0.5)
+        rank = np.maximum(np.asarray(percent, float) / 100 * total[-1], 0.5)
+        at = np.minimum(np.searchsorted(total, rank, "left"), len(total) - 1)
+        part = (rank - total[at] + self.counts[at]) / self.counts[at]
+        return LEAST * WIDTH ** (at + part)
 
 
 class Outcome(NamedTuple):

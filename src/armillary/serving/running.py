@@ -395,7 +395,6 @@ def run(
             if now == np.inf:
                 return DONE
             o.now = now
-        o.events += 1
         while end[near[0]] <= now:
             replica = near[0]
             end[replica] = now
@@ -605,3 +604,4 @@ def run(
                     plan(rep, seq, heap, fresh, queue, eng, table, cache, blocks, over, replica, now),
                 )
         o.dirty = 0
+        o.events += 1
