@@ -1,1 +1,1 @@
-"""Serving: requests, engines and the fleets that answer them. Imports of ours: `errors`, `units`."""
+"""Room `serving`: inference engines, requests, fleets and their sizes; imports the rooms above operations."""
