@@ -24,18 +24,21 @@ NORMAL_P90 = 1.2815515655446004
 
 
 class Tokens(NamedTuple):
-    """Tokens of requests: numbers, or `[request]` each.
+    """Means or rates of tokens.
 
-    input : with what is cached [token]. output : [token]. cached : of the input, below it [token].
+    input : with what is cached [token or token/s]. output : [token or token/s]. cached : of the input.
     """
 
-    input: float | Integers
-    output: float | Integers
-    cached: float | Integers
+    input: float
+    output: float
+    cached: float
 
 
 class Drawn(NamedTuple):
-    """Tokens of drawn requests, `[request]` each [token]; the fields are those of `Tokens`."""
+    """Drawn requests.
+
+    input, output : `[request]` [token]. cached : `[request]` of the input, below it [token].
+    """
 
     input: Integers
     output: Integers
