@@ -115,6 +115,12 @@ def test_dates_are_those_of_the_calendar():
     assert np.array_equal(time // 10**9, np.array(texts, "datetime64[s]").astype(int))
 
 
+def test_dates_with_zones_and_marks_of_encodings(put):
+    rows = "2024-05-10T00:00:00.5Z,1,1\n2024-05-09 18:30:01-05:30,1,1\n2024-05-10 05:30:02.25+05:30,1,1\n"
+    trace = read(put("\ufeffTIMESTAMP,ContextTokens,GeneratedTokens\n\n" + rows))
+    assert trace.arrival == pytest.approx([0, 0.5, 1.75])
+
+
 def test_sorting_keeps_equal_arrivals_as_they_came(put):
     rows = ["9,a,1,1", "2,a,2,1", "9,a,3,1", "2,a,4,1"]
     path = put("\n".join(["Timestamp,Model,Request tokens,Response tokens", *rows]))
