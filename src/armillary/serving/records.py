@@ -15,24 +15,24 @@ REPLICA = np.dtype(
         ("held", "f8"),  # KV held, at `start` [token]
         ("steps", "i8"),  # decode steps so far, at `start`
         ("ahead", "i8"),  # steps of the activity under way
-        ("group", "i4"),
-        ("decoding", "i4"),  # sequences
-        ("partial", "i4"),  # slot of the prompt that is partly done, -1 if none
-        ("chunk", "i4"),  # tokens that it gets in this step
-        ("fresh", "i4"),  # prompts whose last chunk is in this step
-        ("waiting", "i4"),  # requests
-        ("mode", "i4"),
-        ("dirty", "i4"),  # stands in the list of replicas to plan
+        ("group", "i8"),
+        ("decoding", "i8"),  # sequences
+        ("partial", "i8"),  # slot of the prompt that is partly done, -1 if none
+        ("chunk", "i8"),  # tokens that it gets in this step
+        ("fresh", "i8"),  # prompts whose last chunk is in this step
+        ("waiting", "i8"),  # requests
+        ("mode", "i8"),
+        ("dirty", "i8"),  # stands in the list of replicas to plan
         ("busy", "f8"),  # [s]
         ("held_time", "f8"),  # integral of KV held over busy time [token s]
         ("decoded", "f8"),  # sequence-steps
         ("prefilled", "f8"),  # prompt tokens computed [token]
-        ("expired", "i4"),  # running sequences whose deadline has passed
+        ("expired", "i8"),  # running sequences whose deadline has passed
         ("preempted", "i8"),
         ("on_since", "f8"),  # [s]
         ("on_time", "f8"),  # [s]
-        ("condition", "i4"),
-        ("pinned", "i4"),  # cached blocks in use by running sequences
+        ("condition", "i8"),
+        ("pinned", "i8"),  # cached blocks in use by running sequences
         ("delay", "f8"),  # added to the next step by loads from the host [s]
         ("era", "i8"),  # counts failures, so that late timers are known
     ],
@@ -57,22 +57,22 @@ SEQUENCE = np.dtype(
         ("begun", "i8"),  # decode step of the replica when decoding began
         ("ticket", "i8"),  # order of arrival
         ("admitted", "i8"),  # order of admission
-        ("input", "i4"),
-        ("output", "i4"),
-        ("length", "i4"),  # prompt to compute: input and, after a preemption, what was generated
-        ("done", "i4"),  # of the length
-        ("given", "i4"),  # tokens generated before decoding began
-        ("next", "i4"),
-        ("replica", "i4"),
-        ("level", "i4"),  # of priority, 0 goes first
-        ("place", "i4"),
-        ("ready", "i4"),  # its KV has come from a prefill replica
-        ("preempted", "i4"),
-        ("retries", "i4"),
-        ("expired", "i4"),
-        ("model", "i4"),
-        ("region", "i4"),
-        ("stored", "i4"),  # blocks that it has pinned in all
+        ("input", "i8"),
+        ("output", "i8"),
+        ("length", "i8"),  # prompt to compute: input and, after a preemption, what was generated
+        ("done", "i8"),  # of the length
+        ("given", "i8"),  # tokens generated before decoding began
+        ("next", "i8"),
+        ("replica", "i8"),
+        ("level", "i8"),  # of priority, 0 goes first
+        ("place", "i8"),
+        ("ready", "i8"),  # its KV has come from a prefill replica
+        ("preempted", "i8"),
+        ("retries", "i8"),
+        ("expired", "i8"),
+        ("model", "i8"),
+        ("region", "i8"),
+        ("stored", "i8"),  # blocks that it has pinned in all
         ("cached", "i8"),  # tokens of prompt taken from the cache [token]
     ],
     align=True,
@@ -91,24 +91,24 @@ ENGINE = np.dtype(
         ("max_tokens", "i8"),
         ("decode", "i8"),  # where its tables begin in `table`
         ("mixed", "i8"),
-        ("reserve", "i4"),
-        ("chunked", "i4"),
-        ("hands_over", "i4"),  # to a decode group after the first token
-        ("next_group", "i4"),
+        ("reserve", "i8"),
+        ("chunked", "i8"),
+        ("hands_over", "i8"),  # to a decode group after the first token
+        ("next_group", "i8"),
         ("transfer_latency", "f8"),  # [s]
         ("transfer", "f8"),  # [s/token]
-        ("begin", "i4"),  # replicas of the group
-        ("end", "i4"),
-        ("turn", "i4"),  # of round robin
-        ("model", "i4"),
-        ("region", "i4"),
-        ("entry", "i4"),  # requests come in here
+        ("begin", "i8"),  # replicas of the group
+        ("end", "i8"),
+        ("turn", "i8"),  # of round robin
+        ("model", "i8"),
+        ("region", "i8"),
+        ("entry", "i8"),  # requests come in here
         ("queue_limit", "i8"),  # waiting at one replica
-        ("active", "i4"),  # replicas that are on
-        ("starting", "i4"),
-        ("least", "i4"),
-        ("most", "i4"),
-        ("scaled", "i4"),
+        ("active", "i8"),  # replicas that are on
+        ("starting", "i8"),
+        ("least", "i8"),
+        ("most", "i8"),
+        ("scaled", "i8"),
         ("load", "i8"),  # requests on the group's replicas
         ("target", "f8"),  # requests per replica
         ("interval", "f8"),  # [s]
@@ -124,7 +124,7 @@ ENGINE = np.dtype(
 DECODER = np.dtype([("finish", "i8"), ("slot", "i8")])
 """Entry of a replica's heap: the decode step at which a sequence is done."""
 
-QUEUE = np.dtype([("head", "i4"), ("tail", "i4")])
+QUEUE = np.dtype([("head", "i8"), ("tail", "i8")])
 
 TIMER = np.dtype([("time", "f8"), ("order", "i8"), ("kind", "i8"), ("what", "i8"), ("check", "i8")])
 

@@ -181,7 +181,7 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
         set_timer(timers, over, outage.time, FAILURE, outage.replica, at)
     choices, latency = group_choices(pools, entries, options.region_latency, options.models, options.regions)
     most = int(eng["max_sequences"].max())
-    queue = np.full((replicas, options.levels), -1, np.int32).repeat(2, 1).view(QUEUE)
+    queue = np.full((replicas, options.levels), -1, np.int64).repeat(2, 1).view(QUEUE)
     durations = np.array([outage.duration for outage in options.outages], float)
     o["digest"] = _digest(eng, np.concatenate(tables), timers, over, choices, latency, durations)
     return State(
