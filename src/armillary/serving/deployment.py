@@ -18,7 +18,7 @@ class Scaling(NamedTuple):
     """Automatic scaling of a group of replicas.
 
     target : requests per replica that it aims at [-]. interval : between looks [s].
-    start_up : from the decision to a replica that takes requests [s]. least, most : replicas [-].
+    start_up : from the decision to a replica that takes requests [s]. least, most : replicas, 1 or more [-].
     """
 
     target: float
@@ -117,11 +117,11 @@ def checked_pool(pool: Pool, name: str) -> Pool:
     for what in ("scaling", "decode_scaling"):
         s = getattr(pool, what)
         if s is not None and not (
-            s.target > 0 and s.interval > 0 and s.start_up >= 0 and 0 <= s.least <= s.most
+            s.target > 0 and s.interval > 0 and s.start_up >= 0 and 1 <= s.least <= s.most
         ):
             raise InputError(
                 f"{what} of {name} must have target and interval above 0, start_up from 0 and "
-                f"least up to most. Got {s!r} instead."
+                f"1 <= least <= most. Got {s!r} instead."
             )
     if pool.failures is not None and not (pool.failures.mtbf > 0 and pool.failures.mttr > 0):
         raise InputError(f"failures of {name} must have times above 0. Got {pool.failures!r} instead.")

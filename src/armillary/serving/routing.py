@@ -52,15 +52,16 @@ def choose_replica(
         return other if load[other] < load[one] else one
     elif router == LEAST_LOADED:
         return least_loaded(load, e.begin, e.end)
-    elif router == CACHE_AWARE and cache is not None:
+    elif router == CACHE_AWARE:
         best = least_loaded(load, e.begin, e.end)
-        most = -1
-        limit = load[best] + over[0].guard
-        for r in range(e.begin, e.end):
-            if load[r] <= limit:
-                hits = count_hits(cache, blocks[slot], seq[slot].length, r, over[0].block)[0]
-                if hits > most or (hits == most and load[r] < load[best]):
-                    best, most = r, hits
+        if cache is not None:
+            most = -1
+            limit = load[best] + over[0].guard
+            for r in range(e.begin, e.end):
+                if load[r] <= limit:
+                    hits = count_hits(cache, blocks[slot], seq[slot].length, r, over[0].block)[0]
+                    if hits > most or (hits == most and load[r] < load[best]):
+                        best, most = r, hits
         return best
     while True:
         r = e.begin + e.turn

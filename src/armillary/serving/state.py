@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from armillary.errors import InputError
+from armillary.errors import ArmillaryError, InputError
 from armillary.serving.deployment import Outage, Pool, checked_pool, group_choices
 from armillary.serving.prefix_cache import IDLE_BLOCKS, NODE, Cache, empty_cache
 from armillary.serving.records import (
@@ -272,6 +272,10 @@ def advance(
     while kernel(*state[:-2], out, *state[-2:], *arrays, last) == MORE_ROOM:
         state = grown(state)
     state.over["seen"] += state.over["taken"]
+    if last and state.over["in_flight"][0]:
+        raise ArmillaryError(
+            f"{state.over['in_flight'][0]} requests never ended; this is a fault of Armillary"
+        )
     return state
 
 
