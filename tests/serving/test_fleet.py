@@ -221,6 +221,16 @@ def test_outage_sends_requests_elsewhere():
     assert one.counts.reasons["no replica is on"] > 0
 
 
+def test_a_long_queue_survives_a_failure_in_order():
+    n = 60_000
+    requests = Requests(np.linspace(0, 1, n), np.full(n, 20), np.full(n, 2), priority=np.arange(n) % 2)
+    found = simulate(requests, Pool(ENGINE, 2), outages=[Outage(1.0, 0, 1.0)], routing="least_loaded")
+    assert found.counts.completed == n
+    assert found.counts.retried > 25_000
+    first = found.first[(found.retries > 0) & (np.arange(n) % 2 == 0)]
+    assert (np.diff(first) >= 0).all()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -51,21 +51,23 @@ def lose_replica(
         x.busy += now - x.start
     chain = -1
     for level in range(queue.shape[1]):
+        before = -1
         while queue[replica, level].head >= 0:
             slot = queue[replica, level].head
             quit_queue(rep, seq, queue, replica, slot)
-            chain = chain_up(seq, chain, slot)
+            chain = chain_up(seq, chain, slot, before)
+            before = slot
     for i in range(x.decoding):
         slot = heap[replica, i].slot
         release(rep, seq, eng, cache, blocks, over, replica, slot)
-        chain = chain_up(seq, chain, slot)
+        chain = chain_up(seq, chain, slot, -1)
     for i in range(x.fresh):
         slot = fresh[replica, i]
         release(rep, seq, eng, cache, blocks, over, replica, slot)
-        chain = chain_up(seq, chain, slot)
+        chain = chain_up(seq, chain, slot, -1)
     if x.partial >= 0:
         release(rep, seq, eng, cache, blocks, over, replica, x.partial)
-        chain = chain_up(seq, chain, x.partial)
+        chain = chain_up(seq, chain, x.partial, -1)
     x.decoding = 0
     x.fresh = 0
     x.partial = -1
@@ -80,14 +82,15 @@ def lose_replica(
 
 
 @kernel
-def chain_up(seq: Any, chain: int, slot: int) -> Any:
-    """Insert a slot into a chain that is ordered by tickets; returns its first slot."""
+def chain_up(seq: Any, chain: int, slot: int, before: int) -> Any:
+    """Insert a slot into a chain that is ordered by tickets, looking from `before` on; returns its first."""
     seq[slot].place = MOVING
     ticket = seq[slot].ticket
     if chain < 0 or seq[chain].ticket > ticket:
         seq[slot].next = chain
         return slot
-    before = chain
+    if before < 0:
+        before = chain
     while seq[before].next >= 0 and seq[seq[before].next].ticket < ticket:
         before = seq[before].next
     seq[slot].next = seq[before].next
