@@ -18,6 +18,7 @@ class Sequence:
     input: int
     output: int
     priority: int = 0
+    timeout: float = INF
     ticket: int = 0
     length: int = 0
     done: int = 0
@@ -29,6 +30,7 @@ class Sequence:
     first: float = math.nan
     finish: float = math.nan
     rejected: bool = False
+    timed_out: bool = False
 
     def context(self):
         return self.length + 1 + self.generated
@@ -77,6 +79,9 @@ class Replica:
     def start(self, now):
         """Choose the next step."""
         e, cost = self.engine, self.engine.cost
+        for s in [s for s in self.waiting if s.arrival + s.timeout < now]:
+            s.timed_out, s.finish = True, s.arrival + s.timeout
+            self.waiting.remove(s)
         self.chunks, self.decodes = [], True
         stopped = e.chunked and self.preempt()
         budget = e.max_tokens - (len(self.decoding()) if e.chunked else 0)
@@ -147,6 +152,9 @@ class Replica:
         for s in gone:
             s.finish = now
         self.assigned -= len(gone) + len(handed)
+        for s in [s for s in self.running if s.arrival + s.timeout < now]:
+            s.timed_out, s.finish = True, now
+            self.running.remove(s)
         self.end = INF
         return gone, handed
 

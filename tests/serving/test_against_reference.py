@@ -46,8 +46,8 @@ def loads(draw, most=25):
 
 
 def agree(found, expected):
-    assert (found.status == [2 if s.rejected else 1 for s in expected]).all()
-    kept = found.completed
+    assert found.status.tolist() == [2 if s.rejected else 3 if s.timed_out else 1 for s in expected]
+    kept = found.status != 2
     for name in ("first", "finish"):
         right = np.array([getattr(s, name) for s in expected])
         np.testing.assert_allclose(getattr(found, name)[kept], right[kept], rtol=1e-9, atol=0)
@@ -65,6 +65,17 @@ def test_open_loop(load, engine, replicas, routing):
     requests = Requests(arrival, input, output, priority=priority)
     found = simulate(requests, Pool(engine, replicas), routing=routing)
     agree(found, reference.simulate(rows(*load), [engine] * replicas, routing=routing))
+
+
+@settings(max_examples=200, deadline=None)
+@given(loads(60), engines(), st.integers(1, 2), st.floats(-2.5, 0))
+def test_impatient_users(load, engine, replicas, patience):
+    arrival, input, output, priority = load
+    timeout = 10**patience * np.random.default_rng(len(arrival)).exponential(1, len(arrival)) + 1e-6
+    requests = Requests(arrival, input, output, priority=priority, timeout=timeout)
+    expected = [(*row, limit) for row, limit in zip(rows(*load), timeout.tolist(), strict=True)]
+    found = simulate(requests, Pool(engine, replicas))
+    agree(found, reference.simulate(expected, [engine] * replicas))
 
 
 @settings(max_examples=150, deadline=None)
