@@ -20,7 +20,7 @@ from armillary.serving.outcome import Counts, Histogram
 from armillary.serving.requests import Requests
 from armillary.serving.streaming import Extent, StreamOutcome, simulate_stream
 
-__all__ = ["Estimate", "FleetOutcome", "LognormalTraffic", "simulate_cells", "student_t"]
+__all__ = ["Estimate", "FleetOutcome", "LognormalTraffic", "diurnal", "simulate_cells", "student_t"]
 
 Map = Callable[[Callable[[int], StreamOutcome], Iterable[int]], Iterable[StreamOutcome]]
 
