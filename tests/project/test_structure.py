@@ -20,6 +20,7 @@ ROOMS = (
     "model",
     "network",
     "training",
+    "serving",
     "scenario",
     "twin",
     "validation",

@@ -1,0 +1,137 @@
+"""What chips and engines sustain when they serve. Reads `calibration.toml` beside this file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+from armillary.catalog.records import Accelerator
+from armillary.errors import InputError, did_you_mean
+from armillary.serving.kernels import Sustained
+from armillary.serving.precision import PEAK_KEY, Precision
+
+Table = Mapping[str, Any]
+
+STREAM_KEY = {"nvfp4": "fp4", "mxfp4": "mxfp4", "int4": "int4", "int8": "fp8", "mxfp8": "fp8", "fp16": "bf16"}
+"""Key of the calibration's tables for a weight format, where it is not the format's own name."""
+
+
+@lru_cache(maxsize=1)
+def serving_table() -> dict[str, Any]:
+    """Return the shipped calibration as parsed TOML."""
+    return tomllib.loads((resources.files(__package__) / "calibration.toml").read_text("utf-8"))
+
+
+def engines(known: Table | None = None) -> tuple[str, ...]:
+    """Return the names of the engines that are calibrated."""
+    return tuple((known or serving_table())["engines"])
+
+
+def generation_of(chip: Accelerator, known: Table | None = None) -> tuple[str, str]:
+    """Generation whose kernels stand for a chip, and what is assumed in words (empty where fitted on it)."""
+    families: Mapping[str, str] = (known or serving_table())["families"]
+    if chip.name in families:
+        return families[chip.name], ""
+    stand_in = families.get(chip.vendor.casefold(), families["other"])
+    return stand_in, f"serving kernels of {chip.name} sustain the shares of {stand_in}'s"
+
+
+def sustained(
+    chip: Accelerator,
+    engine: str,
+    chosen: Precision,
+    nic_bandwidth: float,
+    known: Table | None = None,
+) -> Sustained:
+    """Rates, bandwidths and latencies that an engine sustains on a chip.
+
+    Parameters
+    ----------
+    chip : Accelerator
+    engine : str
+        One of `engines`.
+    chosen : Precision
+    nic_bandwidth : float
+        Of one accelerator, one direction, e.g. ``system.nic_bandwidth``. [byte/s]
+    known : mapping, optional
+        Another calibration, in the form of `serving_table`.
+
+    Raises
+    ------
+    InputError
+        If the engine is not calibrated.
+    """
+    table = known or serving_table()
+    if engine not in table["engines"]:
+        near = did_you_mean(engine, table["engines"])
+        names = ", ".join(table["engines"])
+        raise InputError(f"unknown serving engine {engine!r}{near or f'; known are {names}'}")
+    software, shared = table["engines"][engine], table["common"]
+    silicon = table["generations"][generation_of(chip, table)[0]]
+    dense, experts = _key(chosen.dense), _key(chosen.experts)
+    return Sustained(
+        dense_flops=_of(silicon["gemm"], dense) * _peak(chip, chosen.dense),
+        expert_flops=_of(silicon["experts"], experts) * software["experts"] * _peak(chip, chosen.experts),
+        attention_flops=silicon["attention"] * chip.peak["bf16"],
+        latent_flops=silicon["latent"] * chip.peak["bf16"],
+        dense_bandwidth=_of(silicon["stream"], dense) * chip.memory_bandwidth,
+        expert_bandwidth=_of(silicon["expert_stream"], experts) * chip.memory_bandwidth,
+        memory_bandwidth=silicon["stream"]["bf16"] * chip.memory_bandwidth,
+        cache_bandwidth=silicon["cache"] * chip.memory_bandwidth,
+        gap=silicon["gap"] * software["gaps"],
+        launch=software["launch"],
+        reduce_latency=silicon["reduce"],
+        exchange_latency=shared["exchange"],
+        network_latency=shared["crossing"],
+        scale_up=shared["scale_up"] * chip.scale_up_bandwidth,
+        scale_out=shared["scale_out"] * nic_bandwidth,
+        host_step=software["host_step"],
+        host_sequence=software["host_sequence"],
+        host_prompt=software["host_prompt"],
+        skew=shared["skew"],
+    )
+
+
+def acceptance(known: Table | None = None) -> float:
+    """Chance that one drafted token is accepted (fitted on runs with drafts) [-]."""
+    return float((known or serving_table())["common"]["acceptance"])
+
+
+class FrontEnd(NamedTuple):
+    """What stands between a user and the engine: HTTP, tokenisation, scheduling, the stream back.
+
+    latency : of each request, whatever the load [s]. request, token : time that the front end is busy with
+    one request, and with each token of its prompt [s]. handover : more where another worker decodes [s].
+    """
+
+    latency: float
+    request: float
+    token: float
+    handover: float
+
+    def service(self, prompt: float) -> float:
+        """Time that the front end is busy with one request [s]."""
+        return self.request + self.token * prompt
+
+
+def front_end(engine: str, known: Table | None = None) -> FrontEnd:
+    """Return the front end of an engine, one of `engines`."""
+    return FrontEnd(**(known or serving_table())["engines"][engine]["front"])
+
+
+def _key(form: str) -> str:
+    return STREAM_KEY.get(form, form)
+
+
+def _of(shares: Mapping[str, float], key: str) -> float:
+    """Share of a format; MXFP4 and INT4 take FP4's, others BF16's, where they have none."""
+    fallback = "fp4" if key in ("mxfp4", "int4") else key
+    return float(shares.get(key, shares.get(fallback, shares["bf16"])))
+
+
+def _peak(chip: Accelerator, form: str) -> float:
+    """Tensor-core rate that weights of a format are multiplied at; BF16 where the chip lacks the format's."""
+    return chip.peak.get(PEAK_KEY[form], chip.peak["bf16"])

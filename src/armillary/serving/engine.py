@@ -1,0 +1,101 @@
+"""From a model, a layout and a chip to what the simulator reads: the cost of a step as tables and slopes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from armillary.catalog.records import Accelerator
+from armillary.model import Transformer
+from armillary.serving.calibration import acceptance, sustained
+from armillary.serving.kernels import Sustained
+from armillary.serving.layout import EngineLayout
+from armillary.serving.memory import ReplicaMemory, replica_memory
+from armillary.serving.precision import Precision, widths
+from armillary.serving.step import Batch, Speculation, StepTime, step_time
+from armillary.serving.step_cost import StepCost
+
+Numeric = Any
+
+POINTS = 96
+"""Steps that a table is interpolated between. [-]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One replica of a served model: everything its step time hangs on.
+
+    nic_bandwidth : of one accelerator, one direction [byte/s]. drafts : tokens drafted a step [-].
+    context : tokens of a typical sequence, to which windowed layers are evaluated [token].
+    """
+
+    model: Transformer
+    chip: Accelerator
+    layout: EngineLayout
+    precision: Precision
+    engine: str
+    nic_bandwidth: float
+    drafts: int = 0
+    context: float = 4096.0
+
+    def known(self) -> Sustained:
+        """What chip and engine sustain."""
+        return sustained(self.chip, self.engine, self.precision, self.nic_bandwidth)
+
+    def speculation(self) -> Speculation | None:
+        """Drafts and their acceptance, None without."""
+        return Speculation(self.drafts, acceptance()) if self.drafts else None
+
+    def step(self, batch: Batch) -> StepTime:
+        """Time of one step; every part broadcast over the batch's arrays [s]."""
+        return step_time(
+            self.model, self.layout, widths(self.precision), self.known(), batch, self.speculation()
+        )
+
+    def memory(self) -> ReplicaMemory:
+        """Weights, workspace and tokens of cache that fit."""
+        return replica_memory(self.model, self.layout, self.precision, self.chip, self.context)
+
+    def cost(self, max_sequences: int, max_tokens: int, prompt: float = 1024.0) -> StepCost:
+        """Cost of a step in the form that sums over many.
+
+        Parameters
+        ----------
+        max_sequences : int
+            Sequences that decode at once, at most. [-]
+        max_tokens : int
+            Tokens of a step, at most, over the whole replica. [token]
+        prompt : float
+            Typical prompt: sets how prompts spread over attention-parallel ranks and what windows hide.
+            [token]
+
+        Notes
+        -----
+        Attention is linear in cached tokens and in query-key pairs, all else hangs on the tokens alone, so
+        that a table over tokens and two slopes say it all. Tables are evaluated at `POINTS` batches and
+        interpolated.
+        """
+        counts = _spread(max_sequences)
+        near, far = self.context, 2 * self.context
+        one = self.step(Batch(counts, counts * near, 0.0, 0.0, np.inf, 0.0)).total
+        two = self.step(Batch(counts, counts * far, 0.0, 0.0, np.inf, 0.0)).total
+        read = float((two[-1] - one[-1]) / (counts[-1] * (far - near)))
+        decode = np.interp(np.arange(max_sequences + 1), counts, one - read * counts * near)
+        tokens = _spread(max_tokens)
+        chunk = np.minimum(tokens, prompt)
+        chunks = np.maximum(tokens / prompt, 1.0)
+        seen = max(prompt / 2, 1.0)
+        first = self.step(Batch(0.0, 0.0, tokens, tokens * seen, chunk, chunks)).total
+        second = self.step(Batch(0.0, 0.0, tokens, tokens * 2 * seen, chunk, chunks)).total
+        pairs = float((second[-1] - first[-1]) / (tokens[-1] * seen))
+        mixed = np.interp(np.arange(max_tokens + 1), tokens, first - pairs * tokens * seen)
+        speculation = self.speculation()
+        given = 1.0 if speculation is None else float(speculation.tokens_per_step)
+        return StepCost(np.maximum(decode, 0.0), np.maximum(mixed, 0.0), read, pairs, given)
+
+
+def _spread(most: int) -> np.ndarray:
+    """Whole numbers from 1 to `most`, dense where they are small."""
+    return np.unique(np.round(np.geomspace(1, most, min(POINTS, most))).astype(int)).astype(float)

@@ -1,0 +1,432 @@
+"""Time of one iteration of an engine, as the sum of its named parts.
+
+Everything of a step but its model may be an array: layouts, precisions, batches, chips. Parts broadcast.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from armillary.model.operators import AttentionCore, Gemm, Pass, Scan, Shard, layer_operators
+from armillary.model.transformer import (
+    Attention,
+    GatedDeltaNet,
+    LatentAttention,
+    Layer,
+    Mamba2,
+    Moe,
+    Transformer,
+)
+from armillary.serving.communication import all_reduce_time, expert_exchange_time
+from armillary.serving.kernels import Sustained, cache_time, experts_hit, gemm_time, roofline
+from armillary.serving.layout import EngineLayout, local_tokens
+from armillary.serving.precision import Widths
+
+Numeric = Any
+
+STATE_BYTES = 4.0
+"""Recurrent states are kept in FP32. [byte]"""
+
+
+class Batch(NamedTuple):
+    """What one step of one replica works on; numbers or arrays.
+
+    decodes : sequences that get their next token [-]. context : their cached tokens, summed [token].
+    prompt : prompt tokens [token]. pairs : prompt tokens times the tokens that each attends to, summed:
+        a chunk of c tokens behind p tokens has ``c * (p + c / 2)`` [token^2].
+    longest : tokens of the longest chunk [token]. prompts : chunks in the step [-].
+    """
+
+    decodes: Numeric = 0.0
+    context: Numeric = 0.0
+    prompt: Numeric = 0.0
+    pairs: Numeric = 0.0
+    longest: Numeric = np.inf
+    prompts: Numeric = 1.0
+
+
+class Speculation(NamedTuple):
+    """Multi-token prediction. drafts : tokens drafted a step [-]; acceptance : of one draft, alone [-]."""
+
+    drafts: Numeric = 0.0
+    acceptance: Numeric = 0.0
+
+    @property
+    def tokens_per_step(self) -> Numeric:
+        r"""Expected tokens of a sequence and step, :math:`\sum_{i=0}^{k} a^i` [-].
+
+        Leviathan et al. 2023, arXiv:2211.17192, equation 1.
+
+        Examples
+        --------
+        >>> float(Speculation(3, 0.5).tokens_per_step)
+        1.875
+        """
+        a = np.minimum(self.acceptance, 1 - 1e-12)
+        return (1 - a ** (self.drafts + 1)) / (1 - a)
+
+
+class StepTime(NamedTuple):
+    """Where a step's time goes, each [s].
+
+    projections : dense GEMMs of attention and of dense feed-forward blocks. cache : decoding reads its KV.
+    prompt_attention : prompts attend. experts : routed experts. passes : norms, rotary, activations.
+    gaps : between kernels. reduce : tensor-parallel all-reduces. exchange : dispatch and combine.
+    head : vocabulary and drafts' heads. drafting : draft modules. host : what the host does not hide.
+    """
+
+    projections: Numeric
+    cache: Numeric
+    prompt_attention: Numeric
+    experts: Numeric
+    passes: Numeric
+    gaps: Numeric
+    reduce: Numeric
+    exchange: Numeric
+    head: Numeric
+    drafting: Numeric
+    host: Numeric
+
+    @property
+    def total(self) -> Numeric:
+        """Sum of the parts [s]."""
+        return sum(self)
+
+
+class LayerTime(NamedTuple):
+    """Parts of one layer [s], and the kernels it launches [-]."""
+
+    projections: Numeric = 0.0
+    cache: Numeric = 0.0
+    prompt_attention: Numeric = 0.0
+    experts: Numeric = 0.0
+    passes: Numeric = 0.0
+    reduce: Numeric = 0.0
+    exchange: Numeric = 0.0
+    kernels: Numeric = 0.0
+
+    def plus(self, other: LayerTime) -> LayerTime:
+        """Part by part sum."""
+        return LayerTime(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def times(self, count: Numeric) -> LayerTime:
+        """Each part times `count`."""
+        return LayerTime(*(a * count for a in self))
+
+    @property
+    def device(self) -> Numeric:
+        """Seconds on the device, gaps apart [s]."""
+        return sum(self[:-1])
+
+
+class _Work(NamedTuple):
+    """One step on one rank: rows of dense GEMMs, decoding queries, and all tokens of the replica."""
+
+    rows: Numeric
+    queries: Numeric
+    keys: Numeric
+    sequences: Numeric
+    prompt: Numeric
+    pairs: Numeric
+    tokens: Numeric
+    mean_context: Numeric
+    mixed: Numeric
+
+
+def step_time(
+    model: Transformer,
+    layout: EngineLayout,
+    width: Widths,
+    known: Sustained,
+    batch: Batch,
+    speculation: Speculation | None = None,
+) -> StepTime:
+    """Time of one step of one replica.
+
+    Parameters
+    ----------
+    model : Transformer
+    layout : EngineLayout
+    width : Widths
+        See `serving.precision.widths`.
+    known : Sustained
+    batch : Batch
+        Of the whole replica. With pipeline stages the batch is cut into as many micro-batches, and a step
+        is one turn of all of them.
+    speculation : Speculation, optional
+        Decoding sequences then bring their drafts with them.
+
+    Returns
+    -------
+    StepTime
+        Each part broadcast over the arguments. [s]
+    """
+    drafts = speculation.drafts if speculation is not None else 0.0
+    work = _work(batch, layout, drafts)
+    layers = LayerTime()
+    for layer, count in model.kinds().items():
+        layers = layers.plus(_layer(layer, model.hidden, layout, width, known, work).times(count))
+    rows_out = batch.decodes / layout.pp / layout.dp
+    head = _head(model, rows_out * (1 + drafts) + work.mixed * batch.prompts, layout, known)
+    drafting: Numeric = 0.0
+    module = model.mtp_layer()
+    if speculation is not None and module is not None:
+        alone = work._replace(rows=rows_out, queries=rows_out, tokens=batch.decodes / layout.pp)
+        one = _layer(module, model.hidden, layout, width, known, alone)
+        again = _head(model, rows_out, layout, known)
+        drafting = drafts * (one.device + one.kernels * known.gap + again)
+    gaps = layers.kernels * known.gap
+    # Steps with prompts are launched kernel by kernel: where the host is slower, the device waits.
+    device = layers.device + gaps
+    waits = np.maximum(layers.kernels * known.launch - device, 0.0) * work.mixed
+    host = known.host_step + known.host_sequence * batch.decodes + work.mixed * known.host_prompt + waits
+    turn = layout.pp
+    return StepTime(
+        projections=layers.projections * 1.0,
+        cache=layers.cache,
+        prompt_attention=layers.prompt_attention,
+        experts=layers.experts,
+        passes=layers.passes,
+        gaps=gaps,
+        reduce=layers.reduce,
+        exchange=layers.exchange,
+        head=head,
+        drafting=drafting,
+        host=host + (turn - 1) * (known.network_latency + known.gap),
+    )
+
+
+def _work(batch: Batch, layout: EngineLayout, drafts: Numeric) -> _Work:
+    decodes, prompt = batch.decodes / layout.pp, batch.prompt / layout.pp
+    tokens = decodes * (1 + drafts) + prompt
+    local = local_tokens(decodes * (1 + drafts), prompt, batch.longest / layout.pp, layout.dp)
+    share = local_tokens(0.0, prompt, batch.longest / layout.pp, layout.dp)
+    busiest = np.maximum(1.0 / layout.dp, np.minimum(1.0, 1.0 / np.maximum(decodes, 1e-9)))
+    return _Work(
+        rows=local,
+        queries=np.maximum(decodes / layout.dp, np.minimum(decodes, 1.0)) * (1 + drafts),
+        keys=batch.context / layout.pp * busiest,
+        sequences=np.maximum(decodes / layout.dp, np.minimum(decodes, 1.0)),
+        prompt=share,
+        pairs=batch.pairs / layout.pp * share / np.maximum(prompt, 1e-9),
+        tokens=tokens,
+        mean_context=batch.context / np.maximum(batch.decodes, 1e-9),
+        mixed=np.where(np.asarray(batch.prompt) > 0, 1.0, 0.0),
+    )
+
+
+def _layer(
+    layer: Layer, hidden: int, layout: EngineLayout, width: Widths, known: Sustained, work: _Work
+) -> LayerTime:
+    total = LayerTime()
+    for operator in layer_operators(layer, hidden):
+        match operator:
+            case Gemm():
+                total = total.plus(_gemm(operator, layout, width, known, work))
+            case Pass():
+                total = total.plus(_pass(operator, layout, known, work))
+            case AttentionCore() | Scan():
+                pass  # decoding and prompts differ: see the mixers below
+    match layer.mixer:
+        case Attention() as a:
+            total = total.plus(_attention(a, layout, width, known, work))
+        case LatentAttention() as a:
+            total = total.plus(_latent_attention(a, layout, width, known, work))
+        case Mamba2() | GatedDeltaNet() as r:
+            total = total.plus(_recurrence(r, hidden, layer, layout, known, work))
+        case None:
+            pass
+    reduces = (layer.mixer is not None) * 1.0
+    moe = isinstance(layer.feed_forward, Moe)
+    if layer.feed_forward is not None and not moe:
+        reduces += 1
+    size = 2.0 * hidden * work.rows
+    one = all_reduce_time(size, layout.tp, layout.domain, known)
+    total = total._replace(reduce=total.reduce + reduces * one)
+    if moe:
+        total = total.plus(_expert_traffic(layer, hidden, layout, width, known, work, size))
+    return total
+
+
+def _expert_traffic(
+    layer: Layer,
+    hidden: int,
+    layout: EngineLayout,
+    width: Widths,
+    known: Sustained,
+    work: _Work,
+    size: Numeric,
+) -> LayerTime:
+    """All-reduce where every rank holds every token (one attention group), else dispatch and combine."""
+    moe = layer.feed_forward
+    assert isinstance(moe, Moe)
+    summed = all_reduce_time(size, layout.tp, layout.domain, known)
+    tokens = work.rows / layout.tp
+    there = expert_exchange_time(
+        tokens, width.expert_activation * hidden, moe.top_k, layout.stage, layout.domain, known
+    )
+    back = expert_exchange_time(tokens, 2.0 * hidden, moe.top_k, layout.stage, layout.domain, known)
+    apart = np.asarray(layout.dp) > 1
+    return LayerTime(
+        reduce=np.where(apart, 0.0, summed),
+        exchange=np.where(apart, there + back, 0.0),
+        kernels=np.where(apart, 4.0, 0.0),
+    )
+
+
+def _gemm(g: Gemm, layout: EngineLayout, width: Widths, known: Sustained, work: _Work) -> LayerTime:
+    if g.experts > 1:
+        return _experts(g, layout, width, known, work)
+    columns, depth, rows = g.outputs * 1.0, g.inputs * 1.0, work.rows
+    if g.name == "kv up":
+        rows = work.prompt  # decoding folds it into queries and outputs, see _latent_attention
+    columns = columns / layout.tp if g.shard is Shard.COLUMN else columns
+    depth = depth / layout.tp if g.shard is Shard.ROW else depth
+    weight, activation = (width.dense, width.dense_activation) if g.low_precision else (2.0, 2.0)
+    rows = np.asarray(rows)
+    bandwidth = known.dense_bandwidth if g.low_precision else known.memory_bandwidth
+    time = gemm_time(rows, columns, depth, 1.0, weight, activation, known.dense_flops, bandwidth)
+    one = np.where(rows > 0, 1.0, 0.0)
+    casts = np.where(np.asarray(activation) < 2.0, 0.5, 0.0) if g.low_precision else 0.0
+    return LayerTime(projections=time * one, kernels=one * (1.0 + casts))
+
+
+def _experts(g: Gemm, layout: EngineLayout, width: Widths, known: Sustained, work: _Work) -> LayerTime:
+    hit = experts_hit(g.experts, g.copies, work.tokens) / layout.ep
+    hit = np.maximum(hit, np.minimum(g.copies / layout.ep, 1.0))
+    skew = 1 + known.skew * np.log2(np.maximum(layout.ep, 1.0))
+    rows = work.tokens * g.copies / layout.ep * skew / hit
+    columns, depth = g.outputs * 1.0, g.inputs * 1.0
+    if g.shard is Shard.EXPERT_COLUMN:
+        columns = columns / layout.expert_tp
+    else:
+        depth = depth / layout.expert_tp
+    time = gemm_time(
+        rows,
+        columns,
+        depth,
+        hit,
+        width.experts,
+        width.expert_activation,
+        known.expert_flops,
+        known.expert_bandwidth,
+    )
+    return LayerTime(experts=time, kernels=1.0)
+
+
+def _pass(p: Pass, layout: EngineLayout, known: Sustained, work: _Work) -> LayerTime:
+    match p.shard:
+        case Shard.TENSOR:
+            tokens = work.rows / layout.tp
+        case Shard.EXPERT:
+            tokens = work.tokens / layout.stage
+        case _:
+            tokens = work.rows
+    return LayerTime(passes=tokens * p.forward / known.memory_bandwidth, kernels=1.0)
+
+
+def _attention(a: Attention, layout: EngineLayout, width: Widths, known: Sustained, work: _Work) -> LayerTime:
+    heads = a.heads / layout.tp
+    kv_heads = np.maximum(a.kv_heads / layout.tp, 1.0)
+    keys, pairs = work.keys, work.pairs
+    if a.window:
+        keys = work.sequences * np.minimum(work.mean_context, a.window)
+        pairs = np.minimum(pairs, work.prompt * a.window)
+    queries = work.queries / np.maximum(work.sequences, 1e-9)
+    read = cache_time(
+        keys,
+        2 * kv_heads * a.head_dim * width.cache,
+        4.0 * heads * a.head_dim * queries,
+        known.latent_flops,
+        known.cache_bandwidth,
+    )
+    prompts = 4.0 * pairs * heads * a.head_dim / known.attention_flops
+    some = np.where(np.asarray(work.queries) > 0, 1.0, 0.0)
+    return LayerTime(cache=read, prompt_attention=prompts, kernels=some * 2.0 + work.mixed)
+
+
+def _latent_attention(
+    a: LatentAttention, layout: EngineLayout, width: Widths, known: Sustained, work: _Work
+) -> LayerTime:
+    """Decoding over the latent itself: queries and outputs pass the up-projections ("absorbed")."""
+    heads, latent = a.heads / layout.tp, a.kv_rank + a.rope_dim
+    keys, pairs = work.keys, work.pairs
+    scored: Numeric = 0.0
+    if a.indexer is not None:
+        if not a.indexer.shared:
+            scored = work.keys * a.indexer.head_dim / known.cache_bandwidth
+        keys = work.sequences * np.minimum(work.mean_context, a.indexer.top_k)
+        pairs = np.minimum(pairs, work.prompt * a.indexer.top_k)
+    queries = work.queries / np.maximum(work.sequences, 1e-9)
+    read = cache_time(
+        keys,
+        latent * width.cache,
+        2.0 * heads * (latent + a.kv_rank) * queries,
+        known.latent_flops,
+        known.cache_bandwidth,
+    )
+    some = np.where(np.asarray(work.queries) > 0, 1.0, 0.0)
+    # One small product a head: weights in BF16, rows are the decoding queries.
+    absorbed = gemm_time(
+        work.queries,
+        a.nope_dim + a.v_dim,
+        a.kv_rank,
+        heads,
+        2.0,
+        2.0,
+        known.dense_flops,
+        known.memory_bandwidth,
+    )
+    prompts = 2.0 * pairs * heads * (a.nope_dim + a.rope_dim + a.v_dim) / known.attention_flops
+    return LayerTime(
+        projections=absorbed * some,
+        cache=read + scored,
+        prompt_attention=prompts,
+        kernels=some * 4.0 + work.mixed,
+    )
+
+
+def _recurrence(
+    r: Mamba2 | GatedDeltaNet,
+    hidden: int,
+    layer: Layer,
+    layout: EngineLayout,
+    known: Sustained,
+    work: _Work,
+) -> LayerTime:
+    """A decoding sequence reads and writes its state whole; prompts run the chunked scan."""
+    if isinstance(r, Mamba2):
+        state = r.heads * r.head_dim * r.state
+    else:
+        state = r.value_heads * r.key_dim * r.value_dim
+    touched = work.queries * 2 * STATE_BYTES * state / layout.tp
+    scan: Numeric = 0.0
+    for operator in layer_operators(layer, hidden):
+        if isinstance(operator, Scan):
+            local = work.prompt / layout.tp
+            scan = scan + roofline(
+                local * operator.flops / known.attention_flops,
+                local * operator.bytes / known.memory_bandwidth,
+            )
+    return LayerTime(
+        cache=touched / known.cache_bandwidth, prompt_attention=scan, kernels=2.0 + 3.0 * work.mixed
+    )
+
+
+def _head(model: Transformer, rows: Numeric, layout: EngineLayout, known: Sustained) -> Numeric:
+    """Vocabulary projection in BF16, logits gathered, sampled [s]."""
+    time = gemm_time(
+        rows,
+        model.vocab / layout.tp,
+        model.hidden,
+        1.0,
+        2.0,
+        2.0,
+        known.dense_flops,
+        known.memory_bandwidth,
+    )
+    sampled = rows * model.vocab * 4.0 * 3 / known.memory_bandwidth
+    gathered = all_reduce_time(2.0 * rows * model.vocab / layout.tp, layout.tp, layout.domain, known) / 2
+    return time + sampled + gathered + 4 * known.gap
