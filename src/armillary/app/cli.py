@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("armillary.app.run_command", "Answer a scenario: fleet, training plans, sensitivities, report."),
     "check": ("armillary.app.check_command", "Check a scenario file and print it as understood."),
     "train": ("armillary.app.train_command", "Find the best layouts to train a model on a system."),
+    "serve": ("armillary.app.serve_command", "Size what serves a model's users; simulate it."),
     "network": ("armillary.app.network_command", "Time collectives, build fabrics, simulate their flows."),
     "catalog": ("armillary.app.catalog_command", "List and show accelerators, systems, models, offers."),
     "validate": ("armillary.app.validate_command", "Score the models on measured runs."),

@@ -68,18 +68,22 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
             bar.stop()
 
 
-def say_if_compiling(kernels: str) -> None:
+def say_if_compiling(kernels: str, room: str = "network", what: str = "the flow simulator") -> None:
     """Say on stderr that a first use compiles, where numba has not kept the machine code of a module yet.
 
     Parameters
     ----------
     kernels : str
-        Module of the network room whose kernels are about to run, e.g. ``events``.
+        Module whose kernels are about to run, e.g. ``events``.
+    room : str
+        That the module stands in.
+    what : str
+        The simulator's name.
     """
     import click
 
-    from armillary import network
+    import armillary
 
-    kept = Path(network.__file__).parent / "__pycache__"
+    kept = Path(armillary.__file__).parent / room / "__pycache__"
     if not any(kept.glob(f"{kernels}.*.nbi")):
-        click.echo("compiling the flow simulator; the next time it starts at once", err=True)
+        click.echo(f"compiling {what}; the next time it starts at once", err=True)

@@ -209,6 +209,46 @@ def alltoall(
     _count(scored)
 
 
+@command.command(epilog=EXAMPLE)
+@_shared
+def serving(
+    data: Path | None,
+    rows: bool,
+    markdown: Path | None,
+    figures: Path | None,
+    record: bool,
+    as_json: bool,
+    catalogs: tuple[Path, ...],
+) -> None:
+    """Score time per output token, time to first token and throughput of deployments, each simulated.
+
+    The summary of --json is of the time per output token; `metrics` has that of each metric.
+    """
+    from armillary import catalog as catalog_room
+    from armillary.app import serving_accuracy as accuracy
+    from armillary.validation import SERVING, read_serving_table, serving_figures, validate_serving
+
+    known = catalog_room.load(*catalogs)
+    table = read_serving_table(data or SERVING)
+    results = _progress(len(table), lambda tick: validate_serving(table, known, progress=tick))
+    scored = [r for r in results if r.scored]
+    _write(
+        lambda images: accuracy.serving_page(scored, images),
+        lambda: accuracy.serving_drawings(scored),
+        markdown,
+        figures,
+    )
+    if record:
+        _record("serving", serving_figures(scored), data)
+    if as_json:
+        sums = {m: _sums(part) for m, part in accuracy.by_metric(scored).items()}
+        first = [r for r in scored if r.metric == "tpot_ms"] or scored
+        echo_json(_json(results, first) | {"metrics": sums})
+        return
+    _print(results if rows else [], accuracy.serving_groups(scored), "error")
+    _count(scored)
+
+
 def _progress(total: int, work: Callable[[Callable[[], None]], list[Row]]) -> list[Row]:
     """Do the work with a bar that each of its calls moves on."""
     from armillary.app.console import progress

@@ -28,6 +28,7 @@ from armillary.validation.score import (
     scaling,
     summarise,
 )
+from armillary.validation.serving import SERVING, read_serving_table, serving_figures, validate_serving
 from armillary.validation.tables import RUNS, SLICES, read_table
 from armillary.validation.training import (
     METRICS,
@@ -46,6 +47,7 @@ __all__ = [
     "RECORD",
     "RUNS",
     "RUN_METRIC",
+    "SERVING",
     "SLICES",
     "Explained",
     "Row",
@@ -64,14 +66,17 @@ __all__ = [
     "read_alltoall_table",
     "read_collectives",
     "read_memory_table",
+    "read_serving_table",
     "read_table",
     "record",
     "recorded",
     "scaling",
+    "serving_figures",
     "summarise",
     "training_figures",
     "validate_alltoall",
     "validate_collectives",
     "validate_memory",
+    "validate_serving",
     "validate_training",
 ]

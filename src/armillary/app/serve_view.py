@@ -1,0 +1,175 @@
+"""Sizes and simulations of serving as people read them: tables, JSON, a figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from armillary.app.figures import line_chart
+from armillary.serving.outcome import Outcome
+from armillary.serving.sizing import Candidate, Infeasible, Sized, Targets, Workload, pareto
+
+SHOWN = 12
+"""Deployments that a table lists. [-]"""
+
+
+def _layout(one: Sized) -> str:
+    return one.layout.words() if one.prefill is None else f"{one.prefill.words()} : {one.layout.words()}"
+
+
+def _replicas(one: Sized) -> str:
+    return f"{one.replicas}" if one.prefill is None else f"{one.prefill_replicas} : {one.replicas}"
+
+
+def print_sizing(
+    workload: Workload, targets: Targets, found: Sequence[Sized], reasons: Sequence[Infeasible]
+) -> None:
+    """Print deployments, the cheapest first, or what binds."""
+    from rich.table import Table
+
+    from armillary.app.console import err, out
+
+    console = out()
+    limits = ", ".join(
+        f"{name} {value * 1e3:g} ms"
+        for name, value in zip(("TTFT", "TPOT", "end to end"), targets, strict=False)
+        if math.isfinite(value)
+    )
+    console.print(
+        f"{workload.mean:,.1f} requests/s on average, {workload.peak:,.1f} at the peak; "
+        f"p{targets.percentile:g} within {limits or 'no limits'}"
+    )
+    if found:
+        table = Table(box=None, pad_edge=False)
+        for heading in (
+            "system",
+            "layout (prompts : decoding)",
+            "replicas",
+            "accelerators",
+            "req/s each",
+            "TTFT",
+            "TPOT",
+            "USD/M in",
+            "USD/M out",
+            "IT power",
+        ):
+            table.add_column(heading, justify="left" if heading in ("system",) else "right")
+        priced = any(one.cost for one in found)
+        ordered = sorted(found, key=lambda s: (s.cost if priced else 0.0, s.accelerators))
+        for one in ordered[:SHOWN]:
+            table.add_row(
+                one.system,
+                _layout(one),
+                _replicas(one),
+                f"{one.accelerators:,}",
+                f"{one.rate:.3g}",
+                f"{one.ttft * 1e3:.0f} ms",
+                f"{one.tpot * 1e3:.1f} ms",
+                f"{one.per_input * 1e6:.3g}" if one.cost else "-",
+                f"{one.per_output * 1e6:.3g}" if one.cost else "-",
+                f"{one.energy / 1e6:.3g} MW",
+            )
+        console.print(table)
+        if len(found) > SHOWN:
+            console.print(f"{len(found) - SHOWN} more with --json")
+    for reason in reasons:
+        factor = reason.best / reason.asked if reason.asked else math.inf
+        err().print(
+            f"{reason.system}: infeasible; {reason.constraint} is at least {reason.best:.3g}, "
+            f"asked is {reason.asked:.3g} ({factor:.2f} times)"
+        )
+
+
+def sizing_json(
+    workload: Workload, targets: Targets, found: Sequence[Sized], reasons: Sequence[Infeasible]
+) -> dict[str, Any]:
+    """The same as plain values, SI units."""
+    front = pareto(found)
+    return {
+        "workload": {"mean": workload.mean, "peak": workload.peak},
+        "targets": {k: v if math.isfinite(v) else None for k, v in targets._asdict().items()},
+        "deployments": [
+            {
+                name: getattr(one, name)
+                for name in one.__dataclass_fields__
+                if name not in ("layout", "prefill")
+            }
+            | {
+                "layout": {k: int(v) for k, v in one.layout._asdict().items()},
+                "prefill": None
+                if one.prefill is None
+                else {k: int(v) for k, v in one.prefill._asdict().items()},
+                "pareto": one in front,
+            }
+            for one in found
+        ],
+        "infeasible": [reason._asdict() for reason in reasons],
+    }
+
+
+def pareto_figure(found: Sequence[Sized]) -> str:
+    """Throughput of an accelerator against the speed that a user sees, a line a system."""
+    series = []
+    for system in dict.fromkeys(one.system for one in found):
+        front = pareto([one for one in found if one.system == system])
+        series.append((system, [(one.interactivity, one.tokens_per_accelerator) for one in reversed(front)]))
+    return line_chart(
+        series,
+        "tokens a second and user",
+        "output tokens a second and accelerator",
+        "Throughput against interactivity of the sized deployments",
+    )
+
+
+def outcome_json(outcome: Outcome, served: Candidate) -> dict[str, Any]:
+    """Counts, percentiles [s] and rates of a simulation."""
+    counts = outcome.counts
+    percentiles = {
+        what: {f"p{p}": float(outcome.percentile(what, p)) for p in (50, 90, 95, 99)}
+        for what in ("ttft", "tpot", "e2e")
+    }
+    return {
+        "requests": counts.requests,
+        "completed": counts.completed,
+        "rejected": counts.rejected,
+        "timed_out": counts.timed_out,
+        "reasons": counts.reasons,
+        "preempted": counts.preempted,
+        "duration": counts.duration,
+        "output_tokens_per_s": counts.output / counts.duration if counts.duration else 0.0,
+        "utilisation": outcome.replicas.utilisation,
+        "kv_tokens": served.room,
+        "latency": percentiles,
+    }
+
+
+def print_outcome(outcome: Outcome, served: Candidate, replicas: int) -> None:
+    """Print what a simulation found."""
+    from rich.table import Table
+
+    from armillary.app.console import out
+
+    found = outcome_json(outcome, served)
+    console = out()
+    console.print(
+        f"{found['requests']:,} requests on {replicas} x {served.replica.layout.words()}: "
+        f"{found['completed']:,} completed, {found['rejected']:,} rejected, "
+        f"{found['timed_out']:,} timed out, {found['preempted']:,} preemptions"
+    )
+    console.print(
+        f"{found['output_tokens_per_s']:,.0f} output tokens/s over {found['duration']:,.1f} s; replicas busy "
+        f"{found['utilisation']:.0%}; {served.room:,.0f} tokens of KV each"
+    )
+    for reason, count in found["reasons"].items():
+        console.print(f"{count:,} requests: {reason}")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "p50", "p90", "p95", "p99"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for what, name in (
+        ("ttft", "time to first token"),
+        ("tpot", "time per output token"),
+        ("e2e", "end to end"),
+    ):
+        table.add_row(name, *(f"{value * 1e3:,.1f} ms" for value in found["latency"][what].values()))
+    console.print(table)
