@@ -76,6 +76,12 @@ def _shared(function: Command) -> Command:
 @_shared
 @click.option("--system", "systems", required=True, multiple=True, help="Of the catalog; may be repeated.")
 @click.option("--messages", default=None, type=click.FloatRange(1, 1e15), help="A day, of all users.")
+@click.option(
+    "--agent-tasks",
+    default=None,
+    type=click.FloatRange(0, 1e15),
+    help="A day: also print the CPUs and memory that their tools need.",
+)
 @click.option("--shape", default="servegen-language-large", show_default=True, help="Of the day.")
 @click.option("--ttft", default=None, help="Target for the time to first token, e.g. '1 s'.")
 @click.option("--tpot", default=None, help="Target for the time per output token, e.g. '30 ms'.")
@@ -96,6 +102,7 @@ def size(  # type: ignore[no-untyped-def]
     catalogs,
     systems,
     messages,
+    agent_tasks,
     shape,
     ttft,
     tpot,
@@ -113,6 +120,7 @@ def size(  # type: ignore[no-untyped-def]
     from armillary.app.console import progress, say_if_compiling
     from armillary.errors import InputError
     from armillary.model import transformer
+    from armillary.serving.agents import agent_fleet
     from armillary.serving.diurnal import named_shape
     from armillary.serving.precision import precision as precision_named
     from armillary.serving.sizing import Targets, Workload
@@ -157,10 +165,11 @@ def size(  # type: ignore[no-untyped-def]
             step(i + 1, len(systems))
     if svg is not None and found:
         write_figure(svg, serve_view.pareto_figure(found))
+    agents = None if agent_tasks is None else agent_fleet(agent_tasks / DAY)
     if as_json:
-        echo_json(serve_view.sizing_json(workload, targets, found, reasons))
+        echo_json(serve_view.sizing_json(workload, targets, found, reasons, agents))
     else:
-        serve_view.print_sizing(workload, targets, found, reasons)
+        serve_view.print_sizing(workload, targets, found, reasons, agents)
     if not found:
         raise click.exceptions.Exit(EXIT_INFEASIBLE)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from armillary.app.figures import line_chart
+from armillary.serving.agents import AgentFleet
 from armillary.serving.outcome import Outcome
 from armillary.serving.sizing import Candidate, Infeasible, Sized, Targets, Workload, pareto
 
@@ -23,7 +24,11 @@ def _replicas(one: Sized) -> str:
 
 
 def print_sizing(
-    workload: Workload, targets: Targets, found: Sequence[Sized], reasons: Sequence[Infeasible]
+    workload: Workload,
+    targets: Targets,
+    found: Sequence[Sized],
+    reasons: Sequence[Infeasible],
+    agents: AgentFleet | None = None,
 ) -> None:
     """Print deployments, the cheapest first, or what binds."""
     from rich.table import Table
@@ -73,6 +78,12 @@ def print_sizing(
         console.print(table)
         if len(found) > SHOWN:
             console.print(f"{len(found) - SHOWN} more with --json")
+    if agents is not None:
+        console.print(
+            f"agents: {agents.vcpus / 1e6:,.3g} million vCPUs and {agents.memory / 1e12:,.3g} TB for "
+            f"{agents.sandboxes:,.0f} sandboxes at once; their tools keep {agents.working_vcpus / 1e6:,.3g} "
+            f"million busy (assumptions: docs/demand.md)"
+        )
     for reason in reasons:
         factor = reason.best / reason.asked if reason.asked else math.inf
         err().print(
@@ -82,7 +93,11 @@ def print_sizing(
 
 
 def sizing_json(
-    workload: Workload, targets: Targets, found: Sequence[Sized], reasons: Sequence[Infeasible]
+    workload: Workload,
+    targets: Targets,
+    found: Sequence[Sized],
+    reasons: Sequence[Infeasible],
+    agents: AgentFleet | None = None,
 ) -> dict[str, Any]:
     """The same as plain values, SI units."""
     front = pareto(found)
@@ -105,6 +120,7 @@ def sizing_json(
             for one in found
         ],
         "infeasible": [reason._asdict() for reason in reasons],
+        "agents": None if agents is None else agents._asdict() | {"vcpus": agents.vcpus},
     }
 
 
