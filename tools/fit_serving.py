@@ -118,7 +118,7 @@ class Runs:
         self.peak_experts = np.array([_peak(u, u.precision.experts) for u in self.runs])
         self.bandwidth = np.array([u.chip.memory_bandwidth for u in self.runs])
         self.scale_up = np.array([u.chip.scale_up_bandwidth for u in self.runs])
-        self.nic = np.array([1e11 if u.chip.name in ("b300", "gb300") else 5e10 for u in self.runs])
+        self.nic = np.array([u.nic_bandwidth for u in self.runs])
 
     def sustained(self, v: dict[str, float]) -> Sustained:
         """What the parameters make of every row's chip and engine."""

@@ -68,6 +68,13 @@ def test_a_row_is_read_as_it_stands(shipped):
         ({"concurrency_or_rate": "often"}, "neither a number nor saturated"),
         ({"isl": "-5"}, "outside what is sensible"),
         ({"mode": "sideways"}, "neither agg nor disagg"),
+        ({"concurrency_or_rate": "1e12"}, "expected from 1 to 1000000 users"),
+        ({"isl": "1e12"}, "expected from 1 to 10000000 tokens"),
+        ({"tp": "four"}, "column tp: 'four' is not a number"),
+        ({"n_gpus": "2.5"}, "expected a positive whole number"),
+        ({"ep": "nan", "n_gpus": "inf"}, "outside what is sensible"),
+        ({"mode": "disagg"}, "does not say its pools"),
+        ({"engine": "homemade 1.0"}, "unknown serving engine"),
         ({"precision": "fp7"}, "fp7"),
     ],
 )

@@ -18,7 +18,7 @@ from armillary.serving.engine import Replica
 from armillary.serving.simulator import simulate_closed
 from armillary.serving.step_cost import Engine
 from armillary.validation.score import Row, summarise
-from armillary.validation.serving_rows import Pool, ServingRun, read_run
+from armillary.validation.serving_rows import SATURATED, Pool, ServingRun, model_named, read_run
 from armillary.validation.tables import SHIPPED, read_table
 
 METRICS = ("tpot_ms", "ttft_ms", "tokens_per_s_per_gpu")
@@ -55,12 +55,18 @@ def read_serving_table(path: Path = SERVING) -> list[dict[str, str]]:
     return read_table(path, COLUMNS)
 
 
-def is_scored_serving(row: Mapping[str, str], known_model: bool = True) -> bool:
+def is_scored_serving(row: Mapping[str, str], catalog: Catalog) -> bool:
     """True where a row has a model of the catalog, lengths, and a concurrency or saturation."""
     load = (row.get("concurrency_or_rate") or "").strip()
-    closed = bool(re.fullmatch(r"\d+(\.\d+)?", load)) or "saturated" in load
-    single = (row.get("mode") or "agg") in ("agg", "disagg")
-    return known_model and single and closed and all((row.get(c) or "").strip() for c in ("isl", "osl"))
+    if not (re.fullmatch(r"\d+(\.\d+)?", load) or SATURATED.search(load)):
+        return False
+    if not all((row.get(c) or "").strip() for c in ("isl", "osl")):
+        return False
+    try:
+        model_named(row.get("model") or "", catalog)
+    except ArmillaryError:
+        return False
+    return True
 
 
 def validate_serving(
@@ -105,6 +111,7 @@ def predict(run: ServingRun, seed: int = 0) -> Measured:
     """
     replicas = run.decode.workers
     decode = _replica(run, run.decode)
+    decode.known()  # an engine that is not calibrated ends here
     held = max(float(decode.memory().tokens), 1.2 * (run.longest_input + run.longest_output))
     saturated = not math.isfinite(run.concurrency)
     users = run.concurrency
@@ -164,14 +171,13 @@ def front_time(run: ServingRun, users: float) -> float:
 
 
 def _replica(run: ServingRun, pool: Pool) -> Replica:
-    nic = 1e11 if run.chip.name in ("b300", "gb300") else 5e10
     return Replica(
         run.model,
         run.chip,
         pool.layout,
         run.precision,
         run.engine,
-        nic,
+        run.nic_bandwidth,
         run.drafts,
         run.input + run.output / 2,
     )
@@ -201,6 +207,7 @@ def _row(row: Mapping[str, str], catalog: Catalog, found: dict[Any, Measured], s
         "group": group,
         "accelerators": _number(row, "n_gpus") or 0.0,
     }
+    scored = is_scored_serving(row, catalog)
     try:
         run = read_run(row, catalog)
         key = (
@@ -219,8 +226,6 @@ def _row(row: Mapping[str, str], catalog: Catalog, found: dict[Any, Measured], s
             found[key] = predict(run, seed)
         answer = found[key]
     except ArmillaryError as error:
-        unknown = "model" in str(error) and "unknown" in str(error)
-        scored = is_scored_serving(row, not unknown)
         return [
             Row(row["id"], m, published.get(m), None, None, 0.0, (), str(error), scored, kind="", **about)
             for m in (list(published) or METRICS[2:])
@@ -252,7 +257,7 @@ def _row(row: Mapping[str, str], catalog: Catalog, found: dict[Any, Measured], s
                 1.0 / value if metric != "tokens_per_s_per_gpu" else value,
                 tuple(run.assumed),
                 "",
-                is_scored_serving(row),
+                scored,
                 kind="MoE" if moe else "dense",
                 factors=(("metric", metric), *factors[1:]),
                 step=answer.tpot,

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from armillary.catalog import Catalog
-from armillary.catalog.records import Accelerator
+from armillary.catalog.records import Accelerator, System
 from armillary.errors import ArmillaryError, InputError
 from armillary.model import Transformer, transformer
 from armillary.serving.layout import EngineLayout
@@ -22,7 +22,10 @@ from armillary.serving.precision import Precision, precision
 from armillary.validation.serving_recipes import drafts_of, recipe_of
 from armillary.validation.tables import Cells
 
-FRONTIER_ALIASES = {"deepseek-v3/r1": "deepseek-v3", "deepseek-r1/v3": "deepseek-v3"}
+MODEL_NAMES = {"deepseek-v3/r1": "deepseek-v3", "deepseek-r1/v3": "deepseek-v3"}
+"""What sources call a model that no rule below finds. Both names are of one architecture."""
+MOST_TOKENS, MOST_USERS = 1e7, 1e6
+"""Lengths [token] and closed-loop users [-] beyond which a row is taken for a mistake."""
 SHORTEST = 0.8
 """Of the nominal length that an InferenceX request has at least: its client draws uniformly from there up
 (``--random-range-ratio 0.8``, benchmarks of SemiAnalysisAI/InferenceX). [-]"""
@@ -42,7 +45,7 @@ class Pool:
 class ServingRun:
     """One row made ready. concurrency : closed loop, infinite where the engine is saturated [-].
 
-    shortest : of drawn lengths over the longest [-].
+    shortest : of drawn lengths over the longest [-]. nic_bandwidth : of one accelerator [byte/s].
     decode : what generates; prefill : what reads prompts, None where both happen in one engine.
     accelerators : that the row's rate per accelerator is over [-]. drafts : tokens drafted a step [-].
     """
@@ -61,6 +64,7 @@ class ServingRun:
     release: str
     drafts: int
     shortest: float = 1.0
+    nic_bandwidth: float = 0.0
     assumed: list[str] = field(default_factory=list)
 
     @property
@@ -75,7 +79,7 @@ class ServingRun:
 
 
 def engine_of(text: str) -> tuple[str, str]:
-    """Family and release of an engine as the table names it, e.g. ``("vllm", "0.19.0")``."""
+    """Family and release of an engine, e.g. ``("vllm", "0.19.0")``; of others what the table says."""
     words = text.casefold().replace("tensorrt-llm", "trtllm").replace("nan", "")
     for family in ("trtllm", "vllm", "sglang"):
         if family in words:
@@ -83,7 +87,7 @@ def engine_of(text: str) -> tuple[str, str]:
             return family, release[0] if release else ""
     if "tensorrt" in words:
         return "trtllm", ""
-    return "other", ""
+    return text.casefold().strip() or "not named", ""
 
 
 def read_run(row: Mapping[str, str], catalog: Catalog) -> ServingRun:
@@ -96,24 +100,27 @@ def read_run(row: Mapping[str, str], catalog: Catalog) -> ServingRun:
     """
     r = Cells(row)
     chip = catalog.accelerator(r.text("gpu"))
-    model = _model(r.text("model"), catalog)
+    system = usual_system(chip, catalog)
+    model = model_named(r.text("model"), catalog)
     engine, release = engine_of(r.text("engine"))
     isl, osl = r.number("isl"), r.number("osl")
     drawn = "(InferenceX)" in r.text("source")
     if drawn:
         isl, osl = isl * (1 + SHORTEST) / 2, osl * (1 + SHORTEST) / 2
-    if isl < 1 or osl < 1:
-        raise InputError(f"lengths of {isl:g} in and {osl:g} out are not requests")
+    if not (1 <= isl <= MOST_TOKENS and 1 <= osl <= MOST_TOKENS):
+        raise InputError(
+            f"columns isl and osl: {isl:g} and {osl:g}; expected from 1 to {MOST_TOKENS:.0f} tokens"
+        )
     load = r.text("concurrency_or_rate")
     concurrency = math.inf if SATURATED.search(load) else _positive(load)
     name = _precision_name(r, model, engine, chip)
     counted = r.number("n_gpus", 0.0)
     if "disagg" in r.text("mode"):
-        prefill, decode, drafts = _pools(r, chip, engine, release, load)
+        prefill, decode, drafts = _pools(r, chip, system, engine, release, load)
     else:
         if r.text("mode") not in ("agg", ""):
             raise InputError(f"mode {r.text('mode')!r} is neither agg nor disagg")
-        prefill, decode = None, _single(r, chip)
+        prefill, decode = None, _single(r, system)
         drafts = drafts_of(
             engine,
             release,
@@ -143,16 +150,22 @@ def read_run(row: Mapping[str, str], catalog: Catalog) -> ServingRun:
         release,
         drafts,
         SHORTEST if drawn else 1.0,
+        system.nic_bandwidth,
         r.assumed,
     )
     run.assumed.append(f"precision {name}")
     return run
 
 
-def _model(text: str, catalog: Catalog) -> Transformer:
-    name = (
-        text.split("/")[-1] if text.casefold() not in FRONTIER_ALIASES else FRONTIER_ALIASES[text.casefold()]
-    )
+def model_named(text: str, catalog: Catalog) -> Transformer:
+    """Model that a source means, publisher, format and tuning in its name left out.
+
+    Raises
+    ------
+    InputError
+        If the catalog has none of that name.
+    """
+    name = MODEL_NAMES.get(text.casefold(), text.split("/")[-1])
     while True:
         try:
             return transformer(catalog.model(name))
@@ -168,8 +181,8 @@ def _positive(text: str) -> float:
         value = float(text)
     except ValueError:
         raise InputError(f"column concurrency_or_rate: {text!r} is neither a number nor saturated") from None
-    if not value >= 1:
-        raise InputError(f"column concurrency_or_rate: {text} is not a concurrency")
+    if not 1 <= value <= MOST_USERS:
+        raise InputError(f"column concurrency_or_rate: {text}; expected from 1 to {MOST_USERS:.0f} users")
     return value
 
 
@@ -195,44 +208,50 @@ def _precision_name(r: Cells, model: Transformer, engine: str, chip: Accelerator
     raise InputError(f"column precision: {said!r} is not known")
 
 
-def _single(r: Cells, chip: Accelerator) -> Pool:
+def usual_system(chip: Accelerator, catalog: Catalog) -> System:
+    """The first system of the catalog that has a chip: its scale-up domain and NIC stand for the row's.
+
+    Raises
+    ------
+    InputError
+        If no system has it.
+    """
+    found = next((s for s in catalog.systems.values() if s.accelerator == chip.name), None)
+    if found is None:
+        raise InputError(f"no system of the catalog has {chip.name}; its network is not known")
+    return found
+
+
+def _degree(r: Cells, name: str) -> int:
+    """A parallel degree, 1 where the row has none or 0."""
+    return r.whole(name) if r.text(name) and r.number(name) > 0 else 1
+
+
+def _single(r: Cells, system: System) -> Pool:
     """One replica in one engine."""
-    source = r.text("source")
-    tp = r.whole("tp", 1.0)
-    dp, ep, pp = (max(int(float(r.text(c) or 1)), 1) for c in ("dp", "ep", "pp"))
-    count = int(float(r.text("n_gpus") or 0)) or tp * dp * pp
-    if "InferenceX" in source and ep > 1:
+    tp, dp, ep, pp = (_degree(r, name) for name in ("tp", "dp", "ep", "pp"))
+    count = _degree(r, "n_gpus") if r.text("n_gpus") and r.number("n_gpus") > 0 else tp * dp * pp
+    if "InferenceX" in r.text("source") and ep > 1:
         side = math.isqrt(count)
-        if (
-            side * side == count
-            and side in (tp, ep)
-            and side > 1
-            and (ep == side or tp == side)
-            and ep * tp * dp > count
-        ):
+        if side * side == count and side in (tp, ep) and side > 1 and ep * tp * dp > count:
             # tp N ep N on N accelerators, written as N * N of them
-            named = re.search(r"_tp(\d+)(?:_0)?_ep(\d+)", source)
+            named = re.search(r"_tp(\d+)(?:_0)?_ep(\d+)", r.text("source"))
             if named is None or int(named[1]) == side:
-                attention = dp > 1
                 r.assumed.append(f"{side} accelerators: columns multiply tp by ep")
-                tp, dp, ep, count = (1, side, side, side) if attention else (side, 1, side, side)
-    if dp > 1 and tp * dp > count > 0:
+                tp, dp, ep, count = (1, side, side, side) if dp > 1 else (side, 1, side, side)
+    if dp > 1 and tp * dp > count:
         tp = max(count // dp, 1)
     if dp == 1 and tp == 1 and ep > 1 and count >= ep:
         dp = ep
-    ep = min(ep, tp * dp)
-    return Pool(1, EngineLayout(tp, pp, dp, ep, domain_of(chip)))
-
-
-def domain_of(chip: Accelerator) -> int:
-    """Accelerators of a scale-up domain of the usual system with this chip [-]."""
-    return 72 if chip.name in ("gb200", "gb300") else 8
+    return Pool(1, EngineLayout(tp, pp, dp, min(ep, tp * dp), system.scale_up_size))
 
 
 _WORKERS = re.compile(r"(\d+)x\[tp(\d+) dp(\d+) ep([\d.]+)\]")
 
 
-def _pools(r: Cells, chip: Accelerator, engine: str, release: str, load: str) -> tuple[Pool, Pool, int]:
+def _pools(
+    r: Cells, chip: Accelerator, system: System, engine: str, release: str, load: str
+) -> tuple[Pool, Pool, int]:
     found = recipe_of(
         engine,
         release,
@@ -246,7 +265,7 @@ def _pools(r: Cells, chip: Accelerator, engine: str, release: str, load: str) ->
     )
     if found is not None and found.prefill is not None:
         r.assumed.append(f"workers and drafts of the benchmark's configuration {found.name}")
-        return _pool(found.prefill, chip), _pool(found.decode, chip), found.drafts
+        return _pool(found.prefill, system), _pool(found.decode, system), found.drafts
     said = _WORKERS.findall(r.text("notes"))
     if len(said) != 2:
         raise InputError("a disaggregated run does not say its pools")
@@ -254,13 +273,13 @@ def _pools(r: Cells, chip: Accelerator, engine: str, release: str, load: str) ->
     for workers, tp, dp, ep in said:
         tp_, dp_, ep_ = int(tp), int(dp), int(float(ep))
         pools.append(
-            Pool(int(workers), EngineLayout(tp_, 1, dp_, min(max(ep_, 1), tp_ * dp_), domain_of(chip)))
+            Pool(int(workers), EngineLayout(tp_, 1, dp_, min(max(ep_, 1), tp_ * dp_), system.scale_up_size))
         )
     r.assumed.append("as many workers as the row says, no drafts")
     return pools[0], pools[1], 0
 
 
-def _pool(side: tuple[int, int, int, bool], chip: Accelerator) -> Pool:
+def _pool(side: tuple[int, int, int, bool], system: System) -> Pool:
     workers, accelerators, ep, attention_parallel = side
     tp, dp = (1, accelerators) if attention_parallel else (accelerators, 1)
-    return Pool(workers, EngineLayout(tp, 1, dp, min(max(ep, 1), accelerators), domain_of(chip)))
+    return Pool(workers, EngineLayout(tp, 1, dp, min(max(ep, 1), accelerators), system.scale_up_size))
