@@ -135,6 +135,7 @@ class Runs:
         return Sustained(
             form("gemm", self.dense, DENSE) * self.peak_dense,
             form("experts", self.experts, EXPERTS) * software("share") * self.peak_experts,
+            silicon("gemm.bf16") * self.bf16,
             silicon("attention") * self.bf16,
             silicon("latent") * self.bf16,
             form("stream", self.dense, DENSE) * self.bandwidth,
@@ -270,7 +271,24 @@ def fit_front(rows: list[tuple[dict[str, str], ServingRun]], every: int = 3) -> 
     return found
 
 
-def toml(v: dict[str, float], fronts: dict[str, dict[str, float]], provenance: str) -> str:
+def untold(runs: Runs) -> dict[str, list[str]]:
+    """Formats of a generation that no row has: their shares stay at the prior, and are assumptions."""
+    found: dict[str, list[str]] = {}
+    for g in GENERATIONS:
+        mine = runs.hopper == (g == "hopper")
+        moe = np.array(
+            [any(getattr(k.feed_forward, "experts", 0) for k in u.model.kinds()) for u in runs.runs]
+        )
+        dense = [f for f in DENSE if not (mine & (runs.dense == f)).any()]
+        experts = [f for f in EXPERTS if not (mine & moe & (runs.experts == f)).any()]
+        found[g] = [f"gemm and stream {f}" for f in dense if f != "bf16"]
+        found[g] += [f"experts and expert_stream {f}" for f in experts]
+    return found
+
+
+def toml(
+    v: dict[str, float], fronts: dict[str, dict[str, float]], missing: dict[str, list[str]], provenance: str
+) -> str:
     """Text of the calibration."""
     lines = [
         "# What chips and engines sustain when they serve: shares of datasheet rates, gaps and host times.",
@@ -284,7 +302,8 @@ def toml(v: dict[str, float], fronts: dict[str, dict[str, float]], provenance: s
         'other = "hopper"',
     ]
     for g in GENERATIONS:
-        lines += ["", f"[generations.{g}]", f'provenance = "{provenance}"']
+        also = f"; assumed, as no row has them: {', '.join(missing[g])}" if missing[g] else ""
+        lines += ["", f"[generations.{g}]", f'provenance = "{provenance}{also}"']
         for name, forms in (
             ("gemm", DENSE),
             ("stream", DENSE),
@@ -336,9 +355,9 @@ def main() -> None:
     if chosen.write:
         words = f"fitted: tools/fit_serving.py on {len(rows)} published closed loops, 2026-11"
         none = dict.fromkeys(("latency", "request", "token", "handover"), 0.0)
-        TARGET.write_text(toml(found, dict.fromkeys(ENGINES, none), words), "utf-8")
+        TARGET.write_text(toml(found, dict.fromkeys(ENGINES, none), untold(runs), words), "utf-8")
         serving_table.cache_clear()
-        TARGET.write_text(toml(found, fit_front(rows), words), "utf-8")
+        TARGET.write_text(toml(found, fit_front(rows), untold(runs), words), "utf-8")
         print(f"wrote {TARGET}", file=sys.stderr)
     if not chosen.held_out:
         return

@@ -75,6 +75,7 @@ def sustained(
     return Sustained(
         dense_flops=_of(silicon["gemm"], dense) * _peak(chip, chosen.dense),
         expert_flops=_of(silicon["experts"], experts) * software["experts"] * _peak(chip, chosen.experts),
+        bf16_flops=silicon["gemm"]["bf16"] * chip.peak["bf16"],
         attention_flops=silicon["attention"] * chip.peak["bf16"],
         latent_flops=silicon["latent"] * chip.peak["bf16"],
         dense_bandwidth=_of(silicon["stream"], dense) * chip.memory_bandwidth,

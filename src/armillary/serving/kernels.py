@@ -13,19 +13,23 @@ import numpy as np
 Numeric = Any
 
 ROOFLINE_SHARPNESS = 1.6
-"""How hard the corner of the roofline is, as in training: infinity is `max`, 1 is a sum. [-]"""
+"""How hard the corner of the roofline is, as in training.kernels (tools/fit_kernels.py): infinity is `max`,
+1 is a sum. [-]"""
 
 TILE_ROWS = 16.0
-"""Rows that a tensor-core product has at least; thin GEMMs put tokens on that side of the tile. [-]"""
+"""Rows that a tensor-core product has at least; thin GEMMs put tokens on that side of the tile, whose least
+width is 8 to 16 (CUTLASS); assumption. [-]"""
 
 HALF_DEPTH = 60.0
-"""Inner dimension at which a GEMM reaches half of its rate (fitted for training on A100 and B200). [-]"""
+"""Inner dimension at which a GEMM reaches half of its rate, as `gemm_half_depth` of training's calibration
+(tools/fit_kernels.py, on kernels of A100 and B200). [-]"""
 
 
 class Sustained(NamedTuple):
     """What a chip and an engine sustain together; every field a number or an array.
 
     dense_flops, expert_flops : GEMM rates in the precision of dense weights and of experts [FLOP/s].
+    bf16_flops : of what no recipe quantises: router, vocabulary, absorbed projections [FLOP/s].
     attention_flops : fused attention over prompts, causal FLOPs counted once [FLOP/s].
     latent_flops : products of decoding over a latent cache (MLA) [FLOP/s].
     dense_bandwidth, expert_bandwidth : while dense weights, and those of experts, stream [byte/s].
@@ -45,6 +49,7 @@ class Sustained(NamedTuple):
 
     dense_flops: Numeric
     expert_flops: Numeric
+    bf16_flops: Numeric
     attention_flops: Numeric
     latent_flops: Numeric
     dense_bandwidth: Numeric

@@ -48,11 +48,14 @@ class EngineLayout(NamedTuple):
         return " ".join(p for p in parts if not p.endswith(("p1",))) or "one accelerator"
 
 
-def local_tokens(decodes: Numeric, prompt: Numeric, longest: Numeric, dp: Numeric) -> Numeric:
-    """Tokens on the busiest attention-parallel rank [token].
+def busiest_sequences(decodes: Numeric, dp: Numeric) -> Numeric:
+    """Decoding sequences on the busiest attention-parallel rank: an even share, one at least [-]."""
+    return np.maximum(decodes / dp, np.minimum(decodes, 1.0))
 
-    Decoding sequences spread evenly; a rank works on whole prompts, so the busiest holds at least one chunk
-    of `longest` tokens.
+
+def busiest_prompt(prompt: Numeric, longest: Numeric, dp: Numeric) -> Numeric:
+    """Prompt tokens on the busiest attention-parallel rank [token].
+
+    A rank works on whole prompts, so the busiest holds at least one chunk of `longest` tokens.
     """
-    decoding = np.maximum(decodes / dp, np.minimum(decodes, 1.0))
-    return decoding + np.maximum(prompt / dp, np.minimum(prompt, longest))
+    return np.maximum(prompt / dp, np.minimum(prompt, longest))

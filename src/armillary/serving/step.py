@@ -21,13 +21,32 @@ from armillary.model.transformer import (
 )
 from armillary.serving.communication import all_reduce_time, expert_exchange_time
 from armillary.serving.kernels import Sustained, cache_time, experts_hit, gemm_time, roofline
-from armillary.serving.layout import EngineLayout, local_tokens
+from armillary.serving.layout import EngineLayout, busiest_prompt, busiest_sequences
 from armillary.serving.precision import Widths
 
 Numeric = Any
 
 STATE_BYTES = 4.0
-"""Recurrent states are kept in FP32. [byte]"""
+"""Recurrent states are kept in FP32, as vLLM and SGLang do. [byte]"""
+
+CAST_KERNELS = 0.5
+"""Kernels that quantise the input of a product, on average: half of them are fused; assumption. [-]"""
+
+DECODE_KERNELS, ABSORBED_KERNELS = 2.0, 2.0
+"""Kernels of decoding attention (split over the cache, then joined; Dao et al. 2023, Flash-Decoding), and of
+the two products that a latent cache absorbs. [-]"""
+
+STATE_KERNELS, SCAN_KERNELS = 2.0, 3.0
+"""Kernels that a recurrent layer runs to decode, and more of its chunked scan; assumption. [-]"""
+
+EXCHANGE_KERNELS = 4.0
+"""Kernels of one dispatch and its combine, two each (DeepEP's notify and move). [-]"""
+
+HEAD_KERNELS = 4.0
+"""Kernels behind the last layer: norm, product, sampling; assumption. [-]"""
+
+LOGIT_PASSES, LOGIT_BYTES = 3.0, 4.0
+"""Times that sampling passes over FP32 logits (scale, maximum, sum) [-], and their width [byte]; assumption."""
 
 
 class Batch(NamedTuple):
@@ -173,7 +192,8 @@ def step_time(
     drafting: Numeric = 0.0
     module = model.mtp_layer()
     if speculation is not None and module is not None:
-        alone = work._replace(rows=rows_out, queries=rows_out, tokens=batch.decodes / layout.pp)
+        # Each draft module passes one token of each decoding sequence, and no prompt.
+        alone = _work(batch._replace(prompt=0.0, pairs=0.0), layout, 0.0)
         one = _layer(module, model.hidden, layout, width, known, alone)
         again = _head(model, rows_out, layout, known)
         drafting = drafts * (one.device + one.kernels * known.gap + again)
@@ -201,14 +221,14 @@ def step_time(
 def _work(batch: Batch, layout: EngineLayout, drafts: Numeric) -> _Work:
     decodes, prompt = batch.decodes / layout.pp, batch.prompt / layout.pp
     tokens = decodes * (1 + drafts) + prompt
-    local = local_tokens(decodes * (1 + drafts), prompt, batch.longest / layout.pp, layout.dp)
-    share = local_tokens(0.0, prompt, batch.longest / layout.pp, layout.dp)
+    sequences = busiest_sequences(decodes, layout.dp)
+    share = busiest_prompt(prompt, batch.longest / layout.pp, layout.dp)
     busiest = np.maximum(1.0 / layout.dp, np.minimum(1.0, 1.0 / np.maximum(decodes, 1e-9)))
     return _Work(
-        rows=local,
-        queries=np.maximum(decodes / layout.dp, np.minimum(decodes, 1.0)) * (1 + drafts),
+        rows=sequences * (1 + drafts) + share,
+        queries=sequences * (1 + drafts),
         keys=batch.context / layout.pp * busiest,
-        sequences=np.maximum(decodes / layout.dp, np.minimum(decodes, 1.0)),
+        sequences=sequences,
         prompt=share,
         pairs=batch.pairs / layout.pp * share / np.maximum(prompt, 1e-9),
         tokens=tokens,
@@ -272,7 +292,7 @@ def _expert_traffic(
     return LayerTime(
         reduce=np.where(apart, 0.0, summed),
         exchange=np.where(apart, there + back, 0.0),
-        kernels=np.where(apart, 4.0, 0.0),
+        kernels=np.where(apart, EXCHANGE_KERNELS, 0.0),
     )
 
 
@@ -284,12 +304,15 @@ def _gemm(g: Gemm, layout: EngineLayout, width: Widths, known: Sustained, work: 
         rows = work.prompt  # decoding folds it into queries and outputs, see _latent_attention
     columns = columns / layout.tp if g.shard is Shard.COLUMN else columns
     depth = depth / layout.tp if g.shard is Shard.ROW else depth
-    weight, activation = (width.dense, width.dense_activation) if g.low_precision else (2.0, 2.0)
     rows = np.asarray(rows)
-    bandwidth = known.dense_bandwidth if g.low_precision else known.memory_bandwidth
-    time = gemm_time(rows, columns, depth, 1.0, weight, activation, known.dense_flops, bandwidth)
+    if g.low_precision:
+        formats = (width.dense, width.dense_activation, known.dense_flops, known.dense_bandwidth)
+        casts = np.where(np.asarray(width.dense_activation) < 2.0, CAST_KERNELS, 0.0)
+    else:
+        formats = (2.0, 2.0, known.bf16_flops, known.memory_bandwidth)
+        casts = np.asarray(0.0)
+    time = gemm_time(rows, columns, depth, 1.0, *formats)
     one = np.where(rows > 0, 1.0, 0.0)
-    casts = np.where(np.asarray(activation) < 2.0, 0.5, 0.0) if g.low_precision else 0.0
     return LayerTime(projections=time * one, kernels=one * (1.0 + casts))
 
 
@@ -344,7 +367,7 @@ def _attention(a: Attention, layout: EngineLayout, width: Widths, known: Sustain
     )
     prompts = 4.0 * pairs * heads * a.head_dim / known.attention_flops
     some = np.where(np.asarray(work.queries) > 0, 1.0, 0.0)
-    return LayerTime(cache=read, prompt_attention=prompts, kernels=some * 2.0 + work.mixed)
+    return LayerTime(cache=read, prompt_attention=prompts, kernels=some * DECODE_KERNELS + work.mixed)
 
 
 def _latent_attention(
@@ -376,7 +399,7 @@ def _latent_attention(
         heads,
         2.0,
         2.0,
-        known.dense_flops,
+        known.bf16_flops,
         known.memory_bandwidth,
     )
     prompts = 2.0 * pairs * heads * (a.nope_dim + a.rope_dim + a.v_dim) / known.attention_flops
@@ -384,7 +407,7 @@ def _latent_attention(
         projections=absorbed * some,
         cache=read + scored,
         prompt_attention=prompts,
-        kernels=some * 4.0 + work.mixed,
+        kernels=some * (DECODE_KERNELS + ABSORBED_KERNELS) + work.mixed,
     )
 
 
@@ -411,7 +434,9 @@ def _recurrence(
                 local * operator.bytes / known.memory_bandwidth,
             )
     return LayerTime(
-        cache=touched / known.cache_bandwidth, prompt_attention=scan, kernels=2.0 + 3.0 * work.mixed
+        cache=touched / known.cache_bandwidth,
+        prompt_attention=scan,
+        kernels=STATE_KERNELS + SCAN_KERNELS * work.mixed,
     )
 
 
@@ -424,9 +449,9 @@ def _head(model: Transformer, rows: Numeric, layout: EngineLayout, known: Sustai
         1.0,
         2.0,
         2.0,
-        known.dense_flops,
+        known.bf16_flops,
         known.memory_bandwidth,
     )
-    sampled = rows * model.vocab * 4.0 * 3 / known.memory_bandwidth
+    sampled = rows * model.vocab * LOGIT_BYTES * LOGIT_PASSES / known.memory_bandwidth
     gathered = all_reduce_time(2.0 * rows * model.vocab / layout.tp, layout.tp, layout.domain, known) / 2
-    return time + sampled + gathered + 4 * known.gap
+    return time + sampled + gathered + HEAD_KERNELS * known.gap
