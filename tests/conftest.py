@@ -16,9 +16,12 @@ from armillary.training import Job, recipe
 def pytest_configure() -> None:
     """Throw kept machine code away that is older than a kernel: numba looks at its own file only."""
     for room in Path(armillary.__file__).parent.iterdir():
-        kernels = [path for path in room.glob("*.py") if "numba.njit" in path.read_text(encoding="utf-8")]
+        kept = [*(room / "__pycache__").glob("*.nbi")]
+        # Of the modules that have kept code, and of those that only hold what they inline.
+        texts = {path: path.read_text(encoding="utf-8") for path in room.glob("*.py")} if kept else {}
+        kernels = [path for path, text in texts.items() if "numba" in text or ".compiled import" in text]
         newest = max((path.stat().st_mtime for path in kernels), default=0.0)
-        for index in (room / "__pycache__").glob("*.nbi"):
+        for index in kept:
             if index.stat().st_mtime < newest:
                 index.unlink()
 

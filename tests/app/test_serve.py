@@ -44,12 +44,24 @@ def test_what_nothing_holds_exits_1_with_the_constraint(capsys):
             "--ep 3 does not divide",
         ),
         ("serve simulate --model llama-3.1-8b --system p5en --rate 1 --engine vlm", "unknown serving engine"),
+        (
+            "serve simulate --model llama-3.1-8b --system p5en --rate 1 --precision fp9",
+            "unknown serving precision",
+        ),
     ],
 )
 def test_bad_questions_are_refused_with_words(capsys, words, says):
     code, _, err = run(capsys, *words.split())
     assert code == 2
     assert says in err
+
+
+def test_what_stands_in_for_a_chip_is_said(capsys):
+    words = [*"serve simulate --model llama-3.1-8b --system mi300x-platform".split(), "--rate", "1"]
+    code, out, err = run(capsys, *words)
+    assert code in (0, None)
+    assert "assumed: serving kernels of mi300x sustain the shares of hopper's" in err
+    assert "the front end adds about" in out
 
 
 def test_a_trace_is_replayed_and_a_bad_one_refused(capsys, tmp_path):

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from armillary.errors import InputError
 from armillary.model import transformer
 from armillary.serving import Batch, EngineLayout, Replica, front_end, precision, sustained
+from armillary.serving.candidates import candidate
 from armillary.serving.kernels import experts_hit
-from armillary.serving.sizing import candidate
 
 
 def replica(shipped, model="llama-3.1-70b", chip="h200", layout=None, form="fp8", **more):
@@ -93,7 +93,7 @@ def test_wider_layouts_hold_more_and_a_latent_cache_is_not_split(shipped):
 
 def test_weights_that_do_not_fit_are_refused_with_sizes(shipped):
     with pytest.raises(InputError, match=r"does not fit as one accelerator: .* GB of 77 GB on each h100"):
-        candidate(replica(shipped, "llama-3.1-405b", "h100", EngineLayout()), 1000.0)
+        candidate(replica(shipped, "llama-3.1-405b", "h100", EngineLayout()), 1000.0, 4000.0)
 
 
 def test_names_that_are_not_known_are_refused(shipped):

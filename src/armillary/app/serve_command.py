@@ -25,17 +25,6 @@ Examples:
 """
 
 DAY = 86400.0
-PRECISIONS = (
-    "bf16",
-    "fp8",
-    "fp8-bf16-cache",
-    "nvfp4",
-    "nvfp4-experts",
-    "mxfp4",
-    "mxfp4-fp8-cache",
-    "int4",
-    "int4-experts",
-)
 EXIT_INFEASIBLE = 1
 
 Command = Callable[..., Any]
@@ -52,7 +41,9 @@ def _shared(function: Command) -> Command:
     for option in reversed(
         (
             click.option("--model", "name", required=True, help="A model of the catalog."),
-            click.option("--precision", default=None, type=click.Choice(PRECISIONS), help="Of weights."),
+            click.option(
+                "--precision", default=None, help="Of weights and cache, e.g. fp8, nvfp4-experts, mxfp4."
+            ),
             click.option("--engine", default="vllm", show_default=True, help="vllm, trtllm or sglang."),
             click.option(
                 "--drafts",
@@ -90,27 +81,27 @@ def _shared(function: Command) -> Command:
 @click.option("--headroom", default=0.1, show_default=True, type=click.FloatRange(0, 10), help="Spares.")
 @click.option("--price", default=None, help="Of an accelerator, e.g. '3.1 USD/h'; default from the catalog.")
 @click.option("--svg", default=None, type=click.Path(path_type=Path), help="Draw the Pareto front.")
-def size(  # type: ignore[no-untyped-def]
-    name,
-    precision,
-    engine,
-    drafts,
-    trace,
-    mix,
-    seed,
-    as_json,
-    catalogs,
-    systems,
-    messages,
-    agent_tasks,
-    shape,
-    ttft,
-    tpot,
-    e2e,
-    percentile,
-    headroom,
-    price,
-    svg,
+def size(
+    name: str,
+    precision: str | None,
+    engine: str,
+    drafts: int,
+    trace: Path | None,
+    mix: str,
+    seed: int,
+    as_json: bool,
+    catalogs: tuple[Path, ...],
+    systems: tuple[str, ...],
+    messages: float | None,
+    agent_tasks: float | None,
+    shape: str,
+    ttft: str | None,
+    tpot: str | None,
+    e2e: str | None,
+    percentile: float,
+    headroom: float,
+    price: str | None,
+    svg: Path | None,
 ) -> None:
     """Find the cheapest deployment that holds latency targets, on each system; every one is simulated."""
     import math
@@ -146,6 +137,7 @@ def size(  # type: ignore[no-untyped-def]
             system = known.system(one)
             chip = known.accelerator(system.accelerator)
             chosen = precision_named(precision or _default(model, chip))
+            _say_assumed(chip)
             offer = price_of(price, system.name, known)
             sized, short = find(
                 workload,
@@ -190,25 +182,25 @@ def size(  # type: ignore[no-untyped-def]
     show_default=True,
     type=click.Choice(("round_robin", "random", "least_loaded", "power_of_two", "cache_aware")),
 )
-def simulate(  # type: ignore[no-untyped-def]
-    name,
-    precision,
-    engine,
-    drafts,
-    trace,
-    mix,
-    seed,
-    as_json,
-    catalogs,
-    system,
-    tp,
-    dp,
-    ep,
-    pp,
-    replicas,
-    rate,
-    count,
-    routing,
+def simulate(
+    name: str,
+    precision: str | None,
+    engine: str,
+    drafts: int,
+    trace: Path | None,
+    mix: str,
+    seed: int,
+    as_json: bool,
+    catalogs: tuple[Path, ...],
+    system: str,
+    tp: int,
+    dp: int,
+    ep: int,
+    pp: int,
+    replicas: int,
+    rate: float | None,
+    count: int,
+    routing: str,
 ) -> None:
     """Replay a trace, or Poisson arrivals, on replicas of one layout, request by request."""
     import numpy as np
@@ -220,8 +212,8 @@ def simulate(  # type: ignore[no-untyped-def]
     from armillary.model import transformer
     from armillary.serving import EngineLayout, Pool, Replica, Requests
     from armillary.serving import simulate as run
+    from armillary.serving.candidates import candidate
     from armillary.serving.precision import precision as precision_named
-    from armillary.serving.sizing import candidate
     from armillary.serving.traces import check_context, read
 
     known = catalog_room.load(*catalogs)
@@ -262,13 +254,24 @@ def simulate(  # type: ignore[no-untyped-def]
         drafts,
         context,
     )
-    served = candidate(one, prompt)
+    longest = float((np.asarray(asked.input) + np.asarray(asked.output)).max())
+    served = candidate(one, prompt, longest)
+    _say_assumed(chip)
     say_if_compiling("running", "serving", "the request simulator")
     outcome = run(asked, Pool(served.engine, replicas), routing=routing, seed=seed)
     if as_json:
         echo_json(serve_view.outcome_json(outcome, served))
     else:
         serve_view.print_outcome(outcome, served, replicas)
+
+
+def _say_assumed(chip: Accelerator) -> None:
+    """Say on stderr where another generation's kernels stand for a chip's."""
+    from armillary.serving.calibration import generation_of
+
+    words = generation_of(chip)[1]
+    if words:
+        click.echo(f"assumed: {words}", err=True)
 
 
 def _default(model: Transformer, chip: Accelerator) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 
 from armillary.app.figures import line_chart
 from armillary.serving.agents import AgentFleet
+from armillary.serving.calibration import front_end
+from armillary.serving.candidates import Candidate
 from armillary.serving.outcome import Outcome
-from armillary.serving.sizing import Candidate, Infeasible, Sized, Targets, Workload, pareto
+from armillary.serving.sizing import Infeasible, Sized, Targets, Workload, pareto
 
 SHOWN = 12
 """Deployments that a table lists. [-]"""
@@ -73,7 +75,7 @@ def print_sizing(
                 f"{one.tpot * 1e3:.1f} ms",
                 f"{one.per_input * 1e6:.3g}" if one.cost else "-",
                 f"{one.per_output * 1e6:.3g}" if one.cost else "-",
-                f"{one.energy / 1e6:.3g} MW",
+                f"{one.power / 1e6:.3g} MW",
             )
         console.print(table)
         if len(found) > SHOWN:
@@ -141,6 +143,8 @@ def pareto_figure(found: Sequence[Sized]) -> str:
 def outcome_json(outcome: Outcome, served: Candidate) -> dict[str, Any]:
     """Counts, percentiles [s] and rates of a simulation."""
     counts = outcome.counts
+    front = front_end(served.replica.engine)
+    prompt = counts.input / counts.requests if counts.requests else 0.0
     percentiles = {
         what: {f"p{p}": float(outcome.percentile(what, p)) for p in (50, 90, 95, 99)}
         for what in ("ttft", "tpot", "e2e")
@@ -156,6 +160,7 @@ def outcome_json(outcome: Outcome, served: Candidate) -> dict[str, Any]:
         "output_tokens_per_s": counts.output / counts.duration if counts.duration else 0.0,
         "utilisation": outcome.replicas.utilisation,
         "kv_tokens": served.room,
+        "front_end": {"latency": front.latency, "service": front.service(prompt)},
         "latency": percentiles,
     }
 
@@ -189,3 +194,8 @@ def print_outcome(outcome: Outcome, served: Candidate, replicas: int) -> None:
     ):
         table.add_row(name, *(f"{value * 1e3:,.1f} ms" for value in found["latency"][what].values()))
     console.print(table)
+    front = found["front_end"]
+    console.print(
+        f"at the engine; the front end adds about {(front['latency'] + front['service']) * 1e3:,.0f} ms "
+        f"to the first token and to the end"
+    )

@@ -8,7 +8,7 @@ missed, and the highest rate that holds gives the number of replicas.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from armillary.errors import InputError
 from armillary.model import Transformer
 from armillary.model.bytes import kv_cache_bytes_per_token
 from armillary.serving.calibration import front_end
+from armillary.serving.candidates import Candidate, candidate, decode_rate, layouts, reading_time, steady_rate
 from armillary.serving.deployment import Pool
 from armillary.serving.engine import Replica
 from armillary.serving.layout import EngineLayout
@@ -27,14 +28,14 @@ from armillary.serving.precision import Precision
 from armillary.serving.requests import Requests
 from armillary.serving.simulator import simulate
 from armillary.serving.step import Batch
-from armillary.serving.step_cost import Engine
 
-DEGREES = (1, 2, 4, 8, 16, 32, 64)
-"""Accelerators of a replica that are tried, inside one scale-up domain. [-]"""
-MOST_SEQUENCES, STEP_TOKENS = 1024, 8192
-"""Of one replica: sequences at once, and tokens of a step on each attention-parallel rank."""
 SAMPLE = 20_000
 """Requests of one simulation. [-]"""
+CACHE_MARGIN = 1.1
+"""Cache of a replica over the longest request, at least. [-]"""
+STABLE_SHARE, STABLE_LEAST = 0.1, 1.0
+"""Wait for the first token, as a share of the run [-] or in absolute terms [s], from which a queue counts as
+one that grows without end, where no target says so earlier."""
 SIMULATED = 6
 """Candidates that are simulated, the best of the closed form. [-]"""
 HALVINGS = 7
@@ -60,14 +61,16 @@ class Targets(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """A deployment that holds the targets at the peak.
+    """A deployment that holds the targets at the peak; one replica, or group, is simulated at its share.
 
     layout : of a replica (of decoding ones, where prompts are apart); prefill : of those of prompts, or None.
     replicas, prefill_replicas : with headroom. accelerators : all, headroom included.
     rate : requests that one replica, or one group of those of prompts and of decoding, serves [1/s].
-    ttft, tpot, e2e : at the targets' percentile, simulated at the peak [s].
-    cost : of all accelerators [USD/s]. energy : of all accelerators at full power [W].
-    per_input, per_output : cost of a token, at the mean rate [USD]. interactivity : tokens a user gets [1/s].
+    ttft, tpot, e2e : at the targets' percentile, simulated at that rate [s].
+    cost : of all accelerators [USD/s]. power : of their systems at full load, IT only [W].
+    per_input, per_output : cost of a token at the mean rate, all accelerators paid [USD]; per_token_energy :
+    of an output token, all of the power counted [J]. tokens_per_accelerator : output, at that rate [1/s].
+    interactivity : tokens a user gets at the percentile [1/s].
     """
 
     system: str
@@ -81,9 +84,10 @@ class Sized:
     tpot: float
     e2e: float
     cost: float
-    energy: float
+    power: float
     per_input: float
     per_output: float
+    per_token_energy: float
     tokens_per_accelerator: float
     interactivity: float
 
@@ -95,31 +99,6 @@ class Infeasible(NamedTuple):
     constraint: str
     best: float
     asked: float
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One way to lay a model out on a chip. room : tokens of KV of a replica [token]."""
-
-    replica: Replica
-    engine: Engine
-    room: float
-
-    @property
-    def accelerators(self) -> int:
-        """Of one replica [-]."""
-        return int(self.replica.layout.accelerators)
-
-
-def layouts(model: Transformer, domain: int) -> Iterator[EngineLayout]:
-    """Layouts of one replica inside a scale-up domain: tensor parallel, and wide EP."""
-    moe = any(getattr(k.feed_forward, "experts", 0) for k in model.kinds())
-    for degree in DEGREES:
-        if degree > domain:
-            return
-        yield EngineLayout(tp=degree, ep=degree if moe else 1, domain=domain)
-        if moe and degree > 1:
-            yield EngineLayout(dp=degree, ep=degree, domain=domain)
 
 
 def size(
@@ -171,7 +150,8 @@ def size(
     _check(workload, targets, headroom)
     draw = np.random.default_rng(seed)
     drawn = workload.lengths.sample(draw, SAMPLE)
-    prompts, answers = np.maximum(drawn.input - drawn.cached, 1), np.maximum(drawn.output, 1)
+    # Prefix caches are not counted on: prompts are read whole, also where the lengths know a cached share.
+    prompts, answers = np.maximum(drawn.input, 1), np.maximum(drawn.output, 1)
     context = float(drawn.input.mean() + answers.mean() / 2)
     longest = float((drawn.input + answers).max())
     if model.context and longest > model.context:
@@ -183,19 +163,21 @@ def size(
     found, short = [], math.inf
     for layout in layouts(model, system.scale_up_size):
         one = Replica(model, chip, layout, precision, engine, system.nic_bandwidth, drafts, context)
-        memory = one.memory()
-        room = float(memory.tokens)
-        if room < 1.1 * longest:
-            short = min(short, float(memory.weights + memory.workspace) / float(memory.usable))
+        held = one.memory()
+        if float(held.tokens) < CACHE_MARGIN * longest:
+            cache = CACHE_MARGIN * longest * float(held.token)
+            short = min(short, float(held.weights + held.workspace + cache) / float(held.usable))
             continue
-        found.append(candidate(one, float(prompts.mean()), room))
+        found.append(candidate(one, float(prompts.mean()), longest))
     if not found:
-        return [], [Infeasible(system.name, "weights and cache over usable memory", short, 1.0)]
+        what = "memory for weights and the longest request, over what is usable,"
+        return [], [Infeasible(system.name, what, short, 1.0)]
     reasons = _out_of_reach(found, targets, prompts, system.name)
     if reasons:
         return [], reasons
     load = (prompts, answers, draw.exponential(size=SAMPLE))
-    ranked = sorted(found, key=lambda c: -_steady_rate(c, targets, prompts, answers) / c.accelerators)
+    prompt, answer = float(prompts.mean()), float(answers.mean())
+    ranked = sorted(found, key=lambda c: -steady_rate(c, targets.tpot, prompt, answer) / c.accelerators)
     sized = []
     for c in ranked[:SIMULATED]:
         best = _highest_rate(Pool(c.engine), load, targets, c)
@@ -238,40 +220,6 @@ def _check(workload: Workload, targets: Targets, headroom: float) -> None:
         raise InputError(f"the headroom must be a share from 0 to 10. Got {headroom:g} instead.")
 
 
-def candidate(one: Replica, prompt: float, room: float | None = None) -> Candidate:
-    """A replica as the simulator takes it.
-
-    Parameters
-    ----------
-    one : Replica
-    prompt : float
-        Typical prompt. [token]
-    room : float, optional
-        Tokens of KV; what its memory holds by default. [token]
-
-    Raises
-    ------
-    InputError
-        If weights and workspace leave no memory for a cache.
-    """
-    if room is None:
-        held = one.memory()
-        room = float(held.tokens)
-        if room <= 0:
-            needed, usable = float(held.weights + held.workspace), float(held.usable)
-            raise InputError(
-                f"{one.model.name} does not fit as {one.layout.words()}: weights and workspace take "
-                f"{needed / 1e9:.0f} GB of {usable / 1e9:.0f} GB on each {one.chip.name}; use more "
-                f"accelerators a replica or a narrower precision"
-            )
-    dp = int(one.layout.dp)
-    sequences = MOST_SEQUENCES if dp == 1 else min(256 * dp, 4096)
-    tokens = STEP_TOKENS * dp
-    cost = one.cost(sequences, tokens, prompt)
-    alone = one.engine == "sglang"
-    return Candidate(one, Engine(cost, room, sequences, tokens, chunked=not alone), room)
-
-
 def _out_of_reach(
     found: Sequence[Candidate], targets: Targets, prompts: Any, system: str
 ) -> list[Infeasible]:
@@ -291,20 +239,6 @@ def _out_of_reach(
     if first > targets.ttft:
         reasons.append(Infeasible(system, "time to first token of one request [s]", first, targets.ttft))
     return reasons
-
-
-def _steady_rate(c: Candidate, targets: Targets, prompts: Any, answers: Any) -> float:
-    """Requests per second of the largest batch whose steady state holds the TPOT target [1/s]."""
-    cost, given = c.engine.cost, c.engine.cost.tokens_per_step
-    prompt, answer = float(prompts.mean()), float(answers.mean())
-    batch = np.unique(np.geomspace(1, c.engine.max_sequences, 40).round())
-    batch = batch[batch * c.replica.context <= c.room]
-    step = cost.decode[batch.astype(int)] + cost.kv * batch * c.replica.context
-    chunk = min(prompt, c.engine.max_tokens)
-    reading = prompt / chunk * (cost.mixed[int(chunk)] + cost.chunk_kv * chunk * prompt / 2)
-    each = step / given + batch / answer * reading
-    holds = each <= targets.tpot
-    return float(np.max(np.where(holds, batch / (each * answer), 0.0), initial=0.0))
 
 
 def _simulated(
@@ -342,8 +276,7 @@ def _highest_rate(
 
     def holds(rate: float) -> tuple[float, float, float] | None:
         times = _simulated(pool, load, rate, targets, c)
-        # Without a target for what grows, a queue that takes a tenth of the run counts as one that grows on.
-        stable = times[0] < max(0.1 * float(np.sum(load[2])) / rate, 1.0)
+        stable = times[0] < max(STABLE_SHARE * float(np.sum(load[2])) / rate, STABLE_LEAST)
         return times if stable and all(t <= limit for t, limit in zip(times, limits, strict=True)) else None
 
     low, times = 0.0, None
@@ -384,10 +317,11 @@ def _apart(
     if not first:
         return []
     rate, before = max(first, key=lambda x: x[0] / x[1].accelerators)
-    ranked = sorted(found, key=lambda c: -_decode_rate(c, targets, answers) / c.accelerators)
+    answer = float(answers.mean())
+    ranked = sorted(found, key=lambda c: -decode_rate(c, targets.tpot, answer) / c.accelerators)
     sized = []
     for after in ranked[:2]:
-        ratio = _decode_rate(after, targets, answers) / rate
+        ratio = decode_rate(after, targets.tpot, answer) / rate
         if ratio <= 0:
             continue
         before_count, after_count = min(max(round(ratio), 1), 64), min(max(round(1 / ratio), 1), 64)
@@ -410,16 +344,6 @@ def _apart(
     return sized
 
 
-def _decode_rate(c: Candidate, targets: Targets, answers: Any) -> float:
-    """Requests per second that a replica which only decodes serves [1/s]."""
-    cost = c.engine.cost
-    batch = np.unique(np.geomspace(1, c.engine.max_sequences, 40).round())
-    batch = batch[batch * c.replica.context <= c.room]
-    each = (cost.decode[batch.astype(int)] + cost.kv * batch * c.replica.context) / cost.tokens_per_step
-    rates = np.where(each <= targets.tpot, batch / (each * float(answers.mean())), 0.0)
-    return float(np.max(rates, initial=0.0))
-
-
 def _sized(
     workload: Workload,
     system: System,
@@ -437,13 +361,16 @@ def _sized(
     total = needed * each
     prompts, answers, _ = load
     tokens_in, tokens_out = workload.mean * float(prompts.mean()), workload.mean * float(answers.mean())
-    chunk = min(float(prompts.mean()), c.engine.max_tokens)
+    prompt, answer = float(prompts.mean()), float(answers.mean())
+    # What a token takes of accelerators' time: prompts alone, and decoding in the batch of the highest rate.
+    reader = before or c
+    reading = reader.accelerators * reading_time(reader, prompt) / prompt
+    batch = min(max(round(best.rate / group[1] * answer * best.times[1]), 1), c.engine.max_sequences)
     cost = c.engine.cost
-    reading = (before or c).engine.cost.mixed[int(chunk)] / chunk
-    batch = max(int(best.rate / group[1] * float(answers.mean()) * best.times[1]), 1)
-    batch = min(batch, c.engine.max_sequences)
-    writing = float(cost.decode[batch] / batch + cost.kv * c.replica.context)
+    step = float(cost.decode[batch] + cost.kv * batch * c.replica.context)
+    writing = c.accelerators * step / (batch * cost.tokens_per_step)
     share = tokens_in * reading / (tokens_in * reading + tokens_out * writing)
+    power = total * system.power / system.scale_up_size
     spent = total * price
     return Sized(
         system=system.name,
@@ -457,9 +384,10 @@ def _sized(
         tpot=best.times[1],
         e2e=best.times[2],
         cost=spent,
-        energy=total * system.power / system.scale_up_size,
+        power=power,
         per_input=spent * share / tokens_in,
         per_output=spent * (1 - share) / tokens_out,
+        per_token_energy=power / tokens_out,
         tokens_per_accelerator=best.rate * float(answers.mean()) / each,
         interactivity=1.0 / best.times[1] if best.times[1] > 0 else math.inf,
     )

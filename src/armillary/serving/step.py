@@ -46,7 +46,7 @@ HEAD_KERNELS = 4.0
 """Kernels behind the last layer: norm, product, sampling; assumption. [-]"""
 
 LOGIT_PASSES, LOGIT_BYTES = 3.0, 4.0
-"""Times that sampling passes over FP32 logits (scale, maximum, sum) [-], and their width [byte]; assumption."""
+"""Times that sampling passes over FP32 logits (scale, maximum, sum) [-], and width [byte]; assumption."""
 
 
 class Batch(NamedTuple):

@@ -243,7 +243,7 @@ def _pieces(path: str, chunk: int) -> Iterator[bytes]:
         with open(path, "rb") as plain:
             packed = plain.read(2) == b"\x1f\x8b"
             plain.seek(0)
-            stream: BinaryIO = gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[assignment]
+            stream: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=plain) if packed else plain
             left = b""
             while block := stream.read(chunk):
                 whole, mark, tail = block.rpartition(b"\n")
