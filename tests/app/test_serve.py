@@ -57,7 +57,7 @@ def test_bad_questions_are_refused_with_words(capsys, words, says):
 
 
 def test_what_stands_in_for_a_chip_is_said(capsys):
-    words = [*"serve simulate --model llama-3.1-8b --system mi300x-platform".split(), "--rate", "1"]
+    words = [*["serve", "simulate", "--model", "llama-3.1-8b", "--system", "mi300x-platform"], "--rate", "1"]
     code, out, err = run(capsys, *words)
     assert code in (0, None)
     assert "assumed: serving kernels of mi300x sustain the shares of hopper's" in err

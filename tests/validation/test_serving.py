@@ -6,6 +6,7 @@ from armillary.validation import (
     moved,
     read_serving_table,
     serving_figures,
+    summarise,
     validate_serving,
 )
 from armillary.validation.serving_recipes import recipe_of
@@ -19,6 +20,17 @@ def scored():
 
 def test_the_score_is_the_recorded_one(scored):
     assert moved("serving", serving_figures(scored)) == []
+
+
+def test_ranks_compare_the_measurement_with_the_prediction(shipped):
+    """Three runs whose measured order is the predicted one agree wholly, whatever their errors."""
+    runs = [{**ROW, "id": f"X{c}", "concurrency_or_rate": str(c)} for c in (4, 16, 64)]
+    for metric, order in (("tpot_ms", (3, 30, 300)), ("tokens_per_s_per_gpu", (5, 50, 500))):
+        for measured, tau in ((order, 1.0), (order[::-1], -1.0)):
+            table = [
+                {**run, "tpot_ms": "", metric: str(value)} for run, value in zip(runs, measured, strict=True)
+            ]
+            assert summarise(validate_serving(table, shipped)).kendall_tau == tau
 
 
 def test_nearly_every_scored_row_is_evaluated(scored):
