@@ -19,13 +19,16 @@ from armillary.errors import ArmillaryError, InputError
 from armillary.model import Transformer, transformer
 from armillary.serving.layout import EngineLayout
 from armillary.serving.precision import Precision, precision
-from armillary.validation.serving_recipes import drafts_of, recipe_of
+from armillary.validation.serving_recipes import Asked, Recipe, Side, drafts_of, recipe_of, recipe_of_total
 from armillary.validation.tables import Cells
 
 MODEL_NAMES = {"deepseek-v3/r1": "deepseek-v3", "deepseek-r1/v3": "deepseek-v3"}
 """What sources call a model that no rule below finds. Both names are of one architecture."""
 MOST_TOKENS, MOST_USERS = 1e7, 1e6
 """Lengths [token] and closed-loop users [-] beyond which a row is taken for a mistake."""
+LARGEST_REPLICA = 8
+"""Tensor-parallel ranks of a single node, at most: a row with more is an early disaggregated run, which counts
+all of its accelerators as ranks. [-]"""
 SHORTEST = 0.8
 """Of the nominal length that an InferenceX request has at least: its client draws uniformly from there up
 (``--random-range-ratio 0.8``, benchmarks of SemiAnalysisAI/InferenceX). [-]"""
@@ -35,10 +38,14 @@ SATURATED = re.compile(r"saturated", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Pool:
-    """Workers of one kind. workers : replicas [-]; each laid out alike."""
+    """Workers of one kind.
+
+    workers : replicas, each laid out alike [-]. batch : sequences of one at once, 0 where not said [-].
+    """
 
     workers: int
     layout: EngineLayout
+    batch: int = 0
 
 
 @dataclass
@@ -115,23 +122,23 @@ def read_run(row: Mapping[str, str], catalog: Catalog) -> ServingRun:
     concurrency = math.inf if SATURATED.search(load) else _positive(load)
     name = _precision_name(r, model, engine, chip)
     counted = r.number("n_gpus", 0.0)
-    if "disagg" in r.text("mode"):
-        prefill, decode, drafts = _pools(r, chip, system, engine, release, load)
+    asked = Asked(engine, chip.name, *(r.text(c) for c in ("precision", "isl", "osl", "model")))
+    early = None
+    if drawn and "disagg" not in r.text("mode") and _degree(r, "tp") > LARGEST_REPLICA:
+        early = recipe_of_total(asked, _degree(r, "tp"), concurrency)
+    if early is not None:
+        r.assumed.append(f"disaggregated, as configuration {early.name} of as many accelerators")
+        prefill, decode, drafts = _of_recipe(early, system)
+        release = release or early.release
+    elif "disagg" in r.text("mode"):
+        prefill, decode, drafts = _pools(r, asked, release, concurrency, system)
     else:
         if r.text("mode") not in ("agg", ""):
             raise InputError(f"mode {r.text('mode')!r} is neither agg nor disagg")
         prefill, decode = None, _single(r, system)
-        drafts = drafts_of(
-            engine,
-            release,
-            chip.name,
-            r.text("precision"),
-            r.text("isl"),
-            r.text("osl"),
-            load,
-            r.text("model"),
-            float(decode.layout.dp) > 1,
-        )
+        drafts = 0
+        if math.isfinite(concurrency):
+            drafts = drafts_of(asked, release, concurrency, float(decode.layout.dp) > 1)
         if drafts:
             r.assumed.append(f"{drafts} drafts, as the benchmark's configuration of this release says")
     counted = counted or decode.workers * float(decode.layout.accelerators)
@@ -250,22 +257,14 @@ _WORKERS = re.compile(r"(\d+)x\[tp(\d+) dp(\d+) ep([\d.]+)\]")
 
 
 def _pools(
-    r: Cells, chip: Accelerator, system: System, engine: str, release: str, load: str
+    r: Cells, asked: Asked, release: str, concurrency: float, system: System
 ) -> tuple[Pool, Pool, int]:
-    found = recipe_of(
-        engine,
-        release,
-        chip.name,
-        r.text("precision"),
-        r.text("isl"),
-        r.text("osl"),
-        load,
-        r.text("model"),
-        r.text("notes"),
-    )
-    if found is not None and found.prefill is not None:
+    found = None
+    if math.isfinite(concurrency):
+        found = recipe_of(asked, release, concurrency, r.text("notes"))
+    if found is not None:
         r.assumed.append(f"workers and drafts of the benchmark's configuration {found.name}")
-        return _pool(found.prefill, system), _pool(found.decode, system), found.drafts
+        return _of_recipe(found, system)
     said = _WORKERS.findall(r.text("notes"))
     if len(said) != 2:
         raise InputError("a disaggregated run does not say its pools")
@@ -279,7 +278,13 @@ def _pools(
     return pools[0], pools[1], 0
 
 
-def _pool(side: tuple[int, int, int, bool], system: System) -> Pool:
-    workers, accelerators, ep, attention_parallel = side
-    tp, dp = (1, accelerators) if attention_parallel else (accelerators, 1)
-    return Pool(workers, EngineLayout(tp, 1, dp, min(max(ep, 1), accelerators), system.scale_up_size))
+def _of_recipe(recipe: Recipe, system: System) -> tuple[Pool, Pool, int]:
+    assert recipe.prefill is not None
+    return _pool(recipe.prefill, system), _pool(recipe.decode, system), recipe.drafts
+
+
+def _pool(side: Side, system: System) -> Pool:
+    ranks = side.accelerators
+    tp, dp = (1, ranks) if side.attention_parallel else (ranks, 1)
+    layout = EngineLayout(tp, 1, dp, min(max(side.experts, 1), ranks), system.scale_up_size)
+    return Pool(side.workers, layout, side.batch * dp)
