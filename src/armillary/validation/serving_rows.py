@@ -27,8 +27,8 @@ MODEL_NAMES = {"deepseek-v3/r1": "deepseek-v3", "deepseek-r1/v3": "deepseek-v3"}
 MOST_TOKENS, MOST_USERS = 1e7, 1e6
 """Lengths [token] and closed-loop users [-] beyond which a row is taken for a mistake."""
 LARGEST_REPLICA = 8
-"""Tensor-parallel ranks of a single node, at most: a row with more is an early disaggregated run, which counts
-all of its accelerators as ranks. [-]"""
+"""Tensor-parallel ranks of a single node, at most: a row with more is an early disaggregated run that counts
+all its accelerators as ranks. [-]"""
 SHORTEST = 0.8
 """Of the nominal length that an InferenceX request has at least: its client draws uniformly from there up
 (``--random-range-ratio 0.8``, benchmarks of SemiAnalysisAI/InferenceX). [-]"""
