@@ -76,8 +76,8 @@ def simulate_stream(
     pools : Pool or sequence of Pool
     extent : Extent, optional
         One model, region and priority and no blocks by default.
-    routing, seed, retries, guard, host_tokens, host_transfer, region_latency, outages, ttft_limit, tpot_limit,
-    e2e_limit
+    routing, seed, retries, guard, host_tokens, host_transfer, region_latency, outages,
+    ttft_limit, tpot_limit, e2e_limit
         As in `simulate`, but for ``"given"`` routing.
     state_file : path, optional
         Where the run is written, whole or not at all, after each `save_every` batches and at the end. If the
