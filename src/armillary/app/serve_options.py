@@ -23,6 +23,7 @@ Examples:
   armillary serve simulate --model llama-3.1-70b --system p5en --tp 4 --replicas 8 --rate 60
   armillary serve simulate --model llama-3.1-70b --system p5en --tp 4 --prefill tp=2,replicas=3 --rate 20
   armillary serve simulate --deployment two-regions --svg latency.svg
+  armillary serve day --model deepseek-v3 --system p5en --tp 8 --messages 2.5e9 --ttft '2 s'
 """
 
 Command = Callable[..., Any]
