@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from armillary.app.serve_day_command import day
 from armillary.app.serve_options import EXAMPLE
 from armillary.app.serve_simulate_command import simulate
 from armillary.app.serve_size_command import size
@@ -16,3 +17,4 @@ def command() -> None:
 
 command.add_command(size)
 command.add_command(simulate)
+command.add_command(day)

@@ -21,17 +21,20 @@ Examples:
   armillary serve size --model gpt-oss-120b --system p6e-gb200 --messages 2.5e9 --ttft '1 s' --tpot '30 ms'
   armillary serve size --model llama-3.1-70b --system p5en --system p6e-gb200 --trace azure.csv --tpot '50 ms'
   armillary serve simulate --model llama-3.1-70b --system p5en --tp 4 --replicas 8 --rate 60
+  armillary serve simulate --model llama-3.1-70b --system p5en --tp 4 --prefill tp=2,replicas=3 --rate 20
+  armillary serve simulate --deployment two-regions --svg latency.svg
+  armillary serve day --model deepseek-v3 --system p5en --tp 8 --messages 2.5e9 --ttft '2 s'
 """
 
 Command = Callable[..., Any]
 
 
-def served_options(function: Command) -> Command:
-    """Give a command the options of what is served, and of what is asked."""
+def served_options(function: Command, needed: bool = True) -> Command:
+    """Give a command the options of what is served, and of what is asked; `needed` : the model is."""
     file = click.Path(path_type=Path)
     for option in reversed(
         (
-            click.option("--model", "name", required=True, help="A model of the catalog."),
+            click.option("--model", "name", required=needed, help="A model of the catalog."),
             click.option(
                 "--precision", default=None, help="Of weights and cache, e.g. fp8, nvfp4-experts, mxfp4."
             ),
@@ -65,9 +68,9 @@ def say_assumed(chip: Accelerator) -> None:
 
 def default_precision(model: Transformer, chip: Accelerator) -> str:
     """FP8 where the chip multiplies it, else BF16; gpt-oss as it ships."""
-    if model.name.startswith("gpt-oss"):
-        return "mxfp4"
-    return "fp8" if "fp8" in chip.peak else "bf16"
+    from armillary.serving import fleet
+
+    return fleet.default_precision(model, chip)
 
 
 def asked_lengths(trace: Path | None, mix: str, model: Transformer) -> tuple[Lengths, float | None]:

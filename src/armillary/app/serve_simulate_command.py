@@ -2,108 +2,160 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from armillary.app.options import echo_json
-from armillary.app.serve_options import EXAMPLE, asked_lengths, default_precision, say_assumed, served_options
+from armillary.app.options import echo_json, write_figure
+from armillary.app.serve_options import EXAMPLE, asked_lengths, served_options
+from armillary.app.service_options import layout_options, served_pool, target
+
+if TYPE_CHECKING:
+    from armillary.serving.fleet import ServedPool
+    from armillary.serving.service import Service, Stream
+
+FILE_HAS = (
+    "name", "system", "precision", "drafts", "trace", "rate", "users", "priorities", "timeout", "prefill",
+    "queue_limit", "failures", "scaling", "host_memory", "ttft", "tpot", "e2e", "no_prefix_cache", "routing",
+    "replicas", "tp", "dp", "ep", "pp", "transfer", "retries", "mix", "engine", "count", "seed",
+)  # fmt: skip
+"""Options whose place is the file where there is a deployment file."""
+SPELLED = {"name": "model", "failures": "fail", "scaling": "scale", "count": "requests"}
 
 
 @click.command(epilog=EXAMPLE)
-@served_options
-@click.option("--system", required=True, help="A system of the catalog.")
-@click.option("--tp", default=1, show_default=True, type=click.IntRange(1, 512))
-@click.option("--dp", default=1, show_default=True, type=click.IntRange(1, 512), help="Attention parallel.")
-@click.option("--ep", default=0, type=click.IntRange(0, 512), help="Expert parallel; default all ranks.")
-@click.option("--pp", default=1, show_default=True, type=click.IntRange(1, 64))
+@partial(served_options, needed=False)
+@click.option("--deployment", default=None, help="A deployment file, or the name of a built-in one.")
+@click.option("--system", default=None, help="A system of the catalog.")
 @click.option("--replicas", default=1, show_default=True, type=click.IntRange(1, 100_000))
+@layout_options
 @click.option("--rate", default=None, type=click.FloatRange(1e-6, 1e9), help="Requests a second (Poisson).")
+@click.option("--users", default=None, type=click.IntRange(1, 10**7), help="Who wait for their answers.")
 @click.option("--requests", "count", default=20_000, show_default=True, type=click.IntRange(1, 50_000_000))
+@click.option("--priorities", default=None, help="Shares of requests, who goes first: '0.2,0.8'.")
+@click.option("--timeout", default=None, help="After which users give up, e.g. '30 s'.")
+@click.option("--no-prefix-cache", is_flag=True, help="Do not keep the blocks of a trace's prompts.")
+@click.option("--host-memory", default=None, help="Of each replica, for evicted blocks, e.g. '1 TB'.")
 @click.option(
     "--routing",
     default="least_loaded",
     show_default=True,
     type=click.Choice(("round_robin", "random", "least_loaded", "power_of_two", "cache_aware")),
 )
-def simulate(
-    name: str,
-    precision: str | None,
-    engine: str,
-    drafts: int,
-    trace: Path | None,
-    mix: str,
-    seed: int,
-    as_json: bool,
-    catalogs: tuple[Path, ...],
-    system: str,
-    tp: int,
-    dp: int,
-    ep: int,
-    pp: int,
-    replicas: int,
-    rate: float | None,
-    count: int,
-    routing: str,
-) -> None:
-    """Replay a trace, or Poisson arrivals, on replicas of one layout, request by request."""
+@click.option("--svg", default=None, type=click.Path(path_type=Path), help="Draw the users' latencies.")
+@click.option(
+    "--requests-out", default=None, type=click.Path(path_type=Path), help="Write a row a request (CSV)."
+)
+def simulate(as_json: bool, catalogs: tuple[Path, ...], svg: Path | None, **options: Any) -> None:
+    """Replay a trace, or drawn arrivals, on a deployment, request by request.
+
+    The options describe one pool of one model. --deployment takes a file with several models, regions and
+    kinds of users instead (docs/simulator.md).
+    """
+    from armillary.app import outcome_view as view
+    from armillary.app.console import say_if_compiling
+    from armillary.serving.service import serve, serve_closed
+
+    written = options.pop("requests_out")
+    if options["deployment"] is not None:
+        service = _filed(options, catalogs)
+    else:
+        service = _described(options, catalogs)
+    say_if_compiling("running", "serving", "the request simulator")
+    users = options["users"]
+    found = serve(service) if users is None else serve_closed(service, users)
+    if written is not None:
+        view.write_requests(written, found, service)
+    if svg is not None:
+        write_figure(svg, view.latency_figure(found))
+    if as_json:
+        echo_json(view.service_json(found, service))
+    else:
+        view.print_service(found, service)
+
+
+def _filed(options: dict[str, Any], catalogs: tuple[Path, ...]) -> Service:
+    """The service of a deployment file; what the file says is not said by options as well."""
+    from armillary import catalog as catalog_room
+    from armillary.app.serve_options import say_assumed
+    from armillary.errors import InputError
+    from armillary.scenario.deployment_file import read_deployment
+
+    context = click.get_current_context()
+    given = [
+        f"--{SPELLED.get(name, name).replace('_', '-')}"
+        for name in FILE_HAS
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    ]
+    if given:
+        raise InputError(f"{', '.join(given)} cannot stand beside --deployment; write it in the file")
+    service = read_deployment(options["deployment"], catalog_room.load(*catalogs))
+    for chip in {pool.chip.name: pool.chip for pool in service.pools}.values():
+        say_assumed(chip)
+    return service
+
+
+def _described(options: dict[str, Any], catalogs: tuple[Path, ...]) -> Service:
+    """The service of one pool that options describe."""
+    from armillary.serving.service import Service
+
+    pool, outages = served_pool(options, catalogs)
+    return Service(
+        (pool,),
+        (_stream(options, pool),),
+        {},
+        outages,
+        options["routing"],
+        options["retries"],
+        seed=options["seed"],
+        prefix_cache=not options["no_prefix_cache"],
+        ttft=target("ttft", options["ttft"]),
+        tpot=target("tpot", options["tpot"]),
+        e2e=target("e2e", options["e2e"]),
+    )
+
+
+def _stream(options: dict[str, Any], pool: ServedPool) -> Stream:
+    """What is asked: a trace, arrivals at a rate, or users who wait."""
     import numpy as np
 
-    from armillary import catalog as catalog_room
-    from armillary.app import serve_view
-    from armillary.app.console import say_if_compiling
     from armillary.errors import InputError
-    from armillary.model import transformer
-    from armillary.serving import EngineLayout, Pool, Replica, Requests
-    from armillary.serving import simulate as run
-    from armillary.serving.candidates import candidate
-    from armillary.serving.precision import precision as precision_named
+    from armillary.serving.service import Stream, poisson, replayed
     from armillary.serving.traces import check_context, read
 
-    known = catalog_room.load(*catalogs)
-    model = transformer(known.model(name))
-    machine = known.system(system)
-    chip = known.accelerator(machine.accelerator)
-    moe = any(getattr(k.feed_forward, "experts", 0) for k in model.kinds())
-    layout = EngineLayout(tp, pp, dp, ep or (tp * dp if moe else 1), machine.scale_up_size)
-    if (tp * dp) % int(layout.ep):
-        raise InputError(f"--ep {ep} does not divide the {tp * dp} ranks of tp x dp")
-    if trace is not None:
-        found = read(trace)
-        if model.context:
-            check_context(found, model.context)
-        asked = Requests(found.arrival, found.input, found.output)
-        if found.blocks is not None:
-            asked = asked._replace(
-                block_offsets=found.blocks.offsets, block_ids=found.blocks.ids, block_size=found.block_size
+    if options["users"] is not None and (options["trace"] is not None or options["rate"] is not None):
+        raise InputError("--users send when they are answered; leave --rate and --trace out")
+    if options["trace"] is not None:
+        found = read(options["trace"])
+        if pool.model.context:
+            check_context(found, pool.model.context)
+        asked = replayed(found)
+    else:
+        rate = options["rate"]
+        if rate is None and options["users"] is None:
+            raise InputError(
+                "nothing says how much is asked; give --rate, --users, or a --trace with its arrivals"
             )
-    else:
-        if rate is None:
-            raise InputError("nothing says how much is asked; give --rate, or a --trace with its arrivals")
-        draw = np.random.default_rng(seed)
-        lengths, _ = asked_lengths(None, mix, model)
-        drawn = lengths.sample(draw, count)
-        asked = Requests(
-            np.cumsum(draw.exponential(1 / rate, count)), drawn.input, np.maximum(drawn.output, 1)
-        )
-    prompt, answer = float(np.asarray(asked.input).mean()), float(np.asarray(asked.output).mean())
-    context = prompt + answer / 2
-    one = Replica(
-        model,
-        chip,
-        layout,
-        precision_named(precision or default_precision(model, chip)),
-        engine,
-        machine.nic_bandwidth,
-        drafts,
-        context,
-    )
-    longest = float((np.asarray(asked.input) + np.asarray(asked.output)).max())
-    served = candidate(one, prompt, longest)
-    say_assumed(chip)
-    say_if_compiling("running", "serving", "the request simulator")
-    outcome = run(asked, Pool(served.engine, replicas), routing=routing, seed=seed)
-    if as_json:
-        echo_json(serve_view.outcome_json(outcome, served))
-    else:
-        serve_view.print_outcome(outcome, served, replicas)
+        lengths, _ = asked_lengths(None, options["mix"], pool.model)
+        asked = poisson(rate or 1.0, options["count"], lengths, options["seed"])
+    priority: Any = 0
+    if options["priorities"] is not None:
+        shares = _shares(options["priorities"])
+        draw = np.random.default_rng([options["seed"], 2])
+        priority = draw.choice(len(shares), len(np.asarray(asked.arrival)), p=shares)
+    timeout = target("timeout", options["timeout"])
+    return Stream("users", pool.model.name, asked, priority=priority, timeout=timeout)
+
+
+def _shares(text: str) -> list[float]:
+    from armillary.errors import InputError
+
+    try:
+        shares = [float(word) for word in text.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or not all(0 <= share < float("inf") for share in shares) or abs(sum(shares) - 1) > 1e-6:
+        raise InputError(f"--priorities {text!r}: write shares of requests that add up to 1, e.g. 0.2,0.8")
+    return [share / sum(shares) for share in shares]

@@ -214,7 +214,7 @@ def plan(
             q.stored = hits
             q.done = hits * over[0].block
             q.cached = q.done
-            x.delay += host * over[0].block * over[0].host_transfer
+            x.delay += host * over[0].block * e.host_transfer
             pin_hits(cache, blocks[slot], hits, replica, x, over[0].block)
             trim(cache, replica, x, e.kv_tokens, over[0].block)
         if q.ready:

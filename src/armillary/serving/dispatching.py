@@ -90,6 +90,7 @@ def send(
     e.load += 1
     q.replica = replica
     q.away = latency[q.region, group]
+    q.front = e.front + e.front_token * q.input
     if q.away > 0:
         q.place = MOVING
         set_timer(timers, over, now + q.away, DELIVERY, slot, q.id)
@@ -126,6 +127,7 @@ def arrive(
     q.first = np.nan
     q.deadline = np.inf
     q.away = 0.0
+    q.front = 0.0
     q.ticket = over[0].ticket
     q.input = input
     q.output = output

@@ -122,7 +122,11 @@ def switch(rep: Any, eng: Any, load: Any, replica: int, condition: int, now: flo
 
 @kernel
 def scale(rep: Any, eng: Any, load: Any, timers: Any, over: Any, group: int, now: float) -> None:
-    """Start or drain replicas of a group, for its target of requests on each."""
+    """Start or drain replicas of a group, for its target of requests on each.
+
+    To be fewer, those that are still starting are given up first, so that none that serves is drained for one
+    that does not yet.
+    """
     e = eng[group]
     wanted = min(max(int(np.ceil(e.load / e.target)), e.least), e.most)
     for r in range(e.begin, e.end):
@@ -136,6 +140,12 @@ def scale(rep: Any, eng: Any, load: Any, timers: Any, over: Any, group: int, now
         if rep[r].condition == OFF:
             switch(rep, eng, load, r, STARTING, now)
             set_timer(timers, over, now + e.start_up, STARTED, r, rep[r].era)
+    for r in range(e.end - 1, e.begin - 1, -1):
+        if e.active + e.starting <= wanted:
+            break
+        if rep[r].condition == STARTING:
+            switch(rep, eng, load, r, OFF, now)
+            rep[r].era += 1
     for r in range(e.end - 1, e.begin - 1, -1):
         if e.active + e.starting <= wanted:
             break

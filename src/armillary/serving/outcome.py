@@ -22,8 +22,8 @@ class Counts(NamedTuple):
     """Requests by how they ended, and tokens.
 
     completed, rejected, timed_out : requests. reasons : of those rejected or timed out, by reason.
-    good : completed within the limits of TTFT and TPOT. preempted : times that a sequence was preempted.
-    retried : times that a request was sent anew after a failure.
+    good : completed within the limits of TTFT, TPOT and end-to-end time.
+    preempted : times that a sequence was. retried : times that a request was sent anew after a failure.
     input : tokens asked. cached, output : of completed requests, from prefix caches and generated [token].
     most_in_flight : requests at once; where replicas were run one by one, the sum of each one's most.
     events : moments at which anything happened.

@@ -52,6 +52,7 @@ SEQUENCE = np.dtype(
         ("first", "f8"),  # token; nan before [s]
         ("deadline", "f8"),  # [s]
         ("away", "f8"),  # one-way latency to the replica's region [s]
+        ("front", "f8"),  # time outside of engines [s]
         ("context", "f8"),  # when decoding began [token]
         ("held", "f8"),  # KV of its own besides growth [token]
         ("begun", "i8"),  # decode step of the replica when decoding began
@@ -116,6 +117,9 @@ ENGINE = np.dtype(
         ("mtbf", "f8"),  # [s]
         ("mttr", "f8"),  # [s]
         ("spill", "f8"),  # requests per replica above which others are asked
+        ("front", "f8"),  # time of a request outside of engines [s]
+        ("front_token", "f8"),  # the same for each token of its prompt [s/token]
+        ("host_transfer", "f8"),  # of a prefix block's token from host memory [s/token]
     ],
     align=True,
 )
@@ -152,7 +156,6 @@ OVERALL = np.dtype(
         ("retries", "i8"),  # that a request may have
         ("guard", "f8"),  # of cache-aware routing [request]
         ("block", "i8"),  # tokens of a prefix block, 0 without a cache
-        ("host_transfer", "f8"),  # [s/token]
         ("events", "i8"),
         ("ticks", "i8"),
         ("batches", "i8"),
@@ -161,6 +164,7 @@ OVERALL = np.dtype(
         ("last", "f8"),  # time of the last completion or rejection [s]
         ("ttft_limit", "f8"),  # [s]
         ("tpot_limit", "f8"),  # [s]
+        ("e2e_limit", "f8"),  # [s]
     ],
     align=True,
 )

@@ -35,6 +35,7 @@ def simulate(
     outages: Sequence[Outage] = (),
     ttft_limit: float = np.inf,
     tpot_limit: float = np.inf,
+    e2e_limit: float = np.inf,
 ) -> Outcome:
     """Run requests through a fleet until all have ended.
 
@@ -55,14 +56,14 @@ def simulate(
     guard : float
         See `routing`. [request]
     host_tokens : float
-        Room for prefix blocks in each replica's host memory. [token]
+        Room for prefix blocks in each replica's host memory, of pools that do not say. [token]
     host_transfer : float
         Time to load a block from there, added to the step that does. [s/token]
     region_latency : `[region, region]`, optional
         One-way, from the users' region to the pool's. [s]
     outages : sequence of Outage
         Failures besides random ones.
-    ttft_limit, tpot_limit : float
+    ttft_limit, tpot_limit, e2e_limit : float
         What counts as good. [s]
 
     Returns
@@ -99,6 +100,7 @@ def simulate(
         outages=tuple(outages),
         ttft_limit=ttft_limit,
         tpot_limit=tpot_limit,
+        e2e_limit=e2e_limit,
     )._replace(**extent(requests))
     if requests.priority is not None:
         level = np.unique(requests.priority, return_inverse=True)[1].astype(np.int64)
@@ -130,8 +132,12 @@ def simulate_closed(
     decode: Engine | None = None,
     decode_replicas: int = 1,
     transfer: tuple[float, float] = (0.0, 0.0),
+    front: tuple[float, float] = (0.0, 0.0),
     routing: str = "least_loaded",
     seed: int = 0,
+    ttft_limit: float = np.inf,
+    tpot_limit: float = np.inf,
+    e2e_limit: float = np.inf,
 ) -> Outcome:
     """Run requests of users each of whom sends the next when the last is complete; the first all at time 0.
 
@@ -143,9 +149,9 @@ def simulate_closed(
         In the order in which they are sent. [token]
     concurrency : int
         Users. [-]
-    replicas, decode, decode_replicas, transfer
-        As in `Pool`.
-    routing, seed
+    replicas, decode, decode_replicas, transfer, front
+        As in `Pool`; users send the next request when the engine is done, whatever `front` adds.
+    routing, seed, ttft_limit, tpot_limit, e2e_limit
         As in `simulate`.
 
     Returns
@@ -170,9 +176,16 @@ def simulate_closed(
     requests = checked_requests(Requests(np.zeros(len(inputs)), inputs, output))
     if concurrency < 1 or int(concurrency) != concurrency:
         raise InputError(f"concurrency must be a whole number from 1. Got {concurrency!r} instead.")
-    pool = Pool(engine, replicas, decode, decode_replicas, transfer)
+    pool = Pool(engine, replicas, decode, decode_replicas, transfer, front=front)
     out = np.zeros(len(inputs), OUT)
-    options = Options(routing=routing, seed=seed, concurrency=int(concurrency))
+    options = Options(
+        routing=routing,
+        seed=seed,
+        concurrency=int(concurrency),
+        ttft_limit=ttft_limit,
+        tpot_limit=tpot_limit,
+        e2e_limit=e2e_limit,
+    )
     return _outcome(advance(initial([pool], options), requests, out), out, requests)
 
 

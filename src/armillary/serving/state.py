@@ -105,6 +105,7 @@ class Options(NamedTuple):
     outages: Sequence[Outage] = ()
     ttft_limit: float = np.inf
     tpot_limit: float = np.inf
+    e2e_limit: float = np.inf
     concurrency: int = 0
     histograms: bool = False
 
@@ -149,6 +150,8 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
         e["transfer_latency"], e["transfer"] = p.transfer
         e["begin"], e["end"], e["turn"] = begin, begin + rooms[g], begin * 0
         e["model"], e["region"], e["entry"] = p.model, p.region, entry
+        e["front"], e["front_token"] = p.front
+        e["host_transfer"] = options.host_transfer if p.host_tokens is None else p.host_transfer
         e["queue_limit"] = p.queue_limit if entry and p.queue_limit is not None else 2**62
         e["spill"], e["active"] = p.spill, count
         if s:
@@ -165,12 +168,15 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
     o["random"], o["free"], o["closed"] = options.seed % 2**64, -1, options.concurrency > 0
     o["credit"], o["router"] = options.concurrency, ROUTERS.index(options.routing)
     o["levels"], o["retries"], o["guard"] = options.levels, options.retries, options.guard
-    o["block"], o["host_transfer"] = options.block, options.host_transfer
+    o["block"] = options.block
     o["ttft_limit"], o["tpot_limit"] = options.ttft_limit, options.tpot_limit
+    o["e2e_limit"] = options.e2e_limit
     cache = None
     if options.block:
         device = np.floor(eng["kv_tokens"] / options.block).astype(np.int64)[rep["group"]]
-        host = np.full(replicas, int(options.host_tokens // options.block))
+        tokens = [options.host_tokens if p.host_tokens is None else p.host_tokens for p in pools]
+        room = np.array([tokens[i] // options.block for i, *_ in groups], np.int64)
+        host = room[rep["group"]]
         cache = empty_cache(device, host, options.widest)
     for r in np.flatnonzero(eng["mtbf"][rep["group"]] > 0):
         wait = random_time(over, eng["mtbf"][rep["group"][r]])
@@ -308,8 +314,10 @@ def save(state: State, path: Path) -> None:
         parts |= {f"cache_{name}": part for name, part in state.cache._asdict().items()}
     neat: dict[str, Any] = {name: _neat(part) for name, part in parts.items()}
     temporary = path.with_name(path.name + ".part")
+    # Of a finished run little but zeros and a few counts is left.
+    write = np.savez_compressed if state.over["finished"][0] else np.savez
     with temporary.open("wb") as file:
-        np.savez(file, **neat)
+        write(file, **neat)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -61,6 +61,7 @@ def simulate_stream(
     outages: Sequence[Outage] = (),
     ttft_limit: float = np.inf,
     tpot_limit: float = np.inf,
+    e2e_limit: float = np.inf,
     state_file: str | Path | None = None,
     save_every: int = 16,
     progress: Callable[[int, float], None] | None = None,
@@ -75,7 +76,8 @@ def simulate_stream(
     pools : Pool or sequence of Pool
     extent : Extent, optional
         One model, region and priority and no blocks by default.
-    routing, seed, retries, guard, host_tokens, host_transfer, region_latency, outages, ttft_limit, tpot_limit
+    routing, seed, retries, guard, host_tokens, host_transfer, region_latency, outages,
+    ttft_limit, tpot_limit, e2e_limit
         As in `simulate`, but for ``"given"`` routing.
     state_file : path, optional
         Where the run is written, whole or not at all, after each `save_every` batches and at the end. If the
@@ -118,6 +120,7 @@ def simulate_stream(
         outages=tuple(outages),
         ttft_limit=ttft_limit,
         tpot_limit=tpot_limit,
+        e2e_limit=e2e_limit,
         histograms=True,
     )
     state = states.initial([pools] if isinstance(pools, Pool) else list(pools), options)

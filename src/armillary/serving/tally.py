@@ -55,6 +55,8 @@ def count_outcome(
     finish = time + q.away
     first = q.first + q.away
     if status == COMPLETED:
+        finish += q.front
+        first += q.front
         t.completed += 1
         ttft, e2e = first - q.arrival, finish - q.arrival
         tpot = 0.0
@@ -62,7 +64,8 @@ def count_outcome(
             tpot = (finish - first) / (q.output - 1)
             t.tpots += 1
             t.tpot += tpot
-        t.good += ttft <= over[0].ttft_limit and tpot <= over[0].tpot_limit
+        o = over[0]
+        t.good += ttft <= o.ttft_limit and tpot <= o.tpot_limit and e2e <= o.e2e_limit
         t.cached += q.cached
         t.output += q.output
         t.ttft += ttft
@@ -81,13 +84,13 @@ def count_outcome(
     t.retried += q.retries
     t.input += q.input
     if len(out) > 0:
-        o = out[q.id]
-        o.arrival = q.arrival
-        o.first = first
-        o.finish = finish
-        o.replica = q.replica
-        o.preempted = q.preempted
-        o.retries = q.retries
-        o.status = status
-        o.reason = reason
-        o.cached = q.cached
+        row = out[q.id]
+        row.arrival = q.arrival
+        row.first = first
+        row.finish = finish
+        row.replica = q.replica
+        row.preempted = q.preempted
+        row.retries = q.retries
+        row.status = status
+        row.reason = reason
+        row.cached = q.cached
