@@ -27,6 +27,7 @@ class Sequence:
     left: int = 0
     decoding: bool = False
     ready: bool = False
+    joined: float = -INF
     first: float = math.nan
     finish: float = math.nan
     rejected: bool = False
@@ -45,6 +46,11 @@ class Replica:
     decodes: bool = False
     end: float = INF
     assigned: int = 0
+    looked: int = 0  # decode steps since it looked at its queue
+    look: float = -INF
+    patience: int = 0  # decode steps that prompts have been held
+    held_back: bool = False
+    tells_first: bool = False
 
     def peak(self, s):
         if self.engine.role == "prefill":
@@ -90,8 +96,16 @@ class Replica:
                 self.chunks.append((s, min(budget, s.length - s.done)))
                 budget -= self.chunks[-1][1]
         self.waiting.sort(key=lambda s: (s.priority, s.ticket))
-        while self.waiting and budget > 0 and len(self.running) < e.max_sequences and not stopped:
+        if not self.running or self.looked >= e.poll:
+            self.looked, self.look = 0, now
+        self.patience *= bool(self.waiting)
+        short = sum(s.length for s in self.waiting) < e.hold_tokens and self.patience < e.hold
+        self.held_back = bool(self.running and self.waiting and short)
+        may = not stopped and not self.held_back
+        while self.waiting and budget > 0 and len(self.running) < e.max_sequences and may:
             s = self.waiting[0]
+            if s.joined > self.look:
+                break
             need = self.peak(s) if e.reserve else s.length + 1
             decoders = len(self.decoding()) + s.ready
             if self.held() + decoders * self.growth() + need > e.kv_tokens:
@@ -100,6 +114,8 @@ class Replica:
                 break
             self.running.append(self.waiting.pop(0))
             if s.ready:
+                if self.tells_first:
+                    s.first = now
                 self.decode_from_now(s)
                 budget -= e.chunked
                 continue
@@ -129,6 +145,8 @@ class Replica:
     def stop(self, now):
         """Apply the step; returns sequences completed and those whose prompt alone was to be done."""
         gone, handed = [], []
+        self.patience = 0 if self.chunks else self.patience + self.held_back
+        self.looked = self.engine.poll if self.chunks else self.looked + 1
         if self.decodes:
             for s in self.decoding():
                 s.generated += self.engine.cost.tokens_per_step
@@ -169,10 +187,13 @@ def never_fits(e, s):
     return not e.chunked and alone > e.max_tokens
 
 
-def simulate(requests, engines, decoders=(), transfer=(0.0, 0.0), routing="round_robin", users=0):
+def simulate(
+    requests, engines, decoders=(), transfer=(0.0, 0.0), routing="round_robin", users=0, tells_first=False
+):
     """Run (arrival, input, output, priority) requests; returns their sequences in order."""
     sequences = [Sequence(i, *r) for i, r in enumerate(requests)]
-    first, second = [Replica(e) for e in engines], [Replica(e) for e in decoders]
+    first = [Replica(e) for e in engines]
+    second = [Replica(e, tells_first=tells_first) for e in decoders]
     turn = {id(first): 0, id(second): 0}
     moving, now, next_, credit = [], 0.0, 0, users
 
@@ -200,6 +221,7 @@ def simulate(requests, engines, decoders=(), transfer=(0.0, 0.0), routing="round
                     moving.append((now + (transfer[0] + transfer[1] * s.length), s, target))
         for m in sorted((m for m in moving if m[0] <= now), key=lambda m: m[0]):
             m[2].waiting.append(m[1])
+            m[1].joined = now
             moving.remove(m)
         while next_ < len(sequences) and (credit > 0 if users else sequences[next_].arrival <= now):
             s = sequences[next_]
@@ -215,6 +237,7 @@ def simulate(requests, engines, decoders=(), transfer=(0.0, 0.0), routing="round
                 continue
             target.assigned += 1
             target.waiting.append(s)
+            s.joined = now
         for r in first + second:
             if r.end == INF:
                 r.start(now)

@@ -11,9 +11,12 @@ from armillary.serving.requests import Requests
 from armillary.serving.simulator import simulate, simulate_closed
 from armillary.serving.step_cost import Engine, StepCost
 
+HOLDS = [(1, 1, 500), (1, 5, 100), (1, 9, 10**6)]
+"""Looks at each step, and how long prompts wait for how many tokens of company."""
+
 
 def engines(role="both"):
-    def build(seed, kv, sequences, tokens, per_step, reserve, chunked):
+    def build(seed, kv, sequences, tokens, per_step, reserve, chunked, looks):
         rng = np.random.default_rng(seed)
         tokens = max(tokens, sequences)
         cost = StepCost(
@@ -22,7 +25,7 @@ def engines(role="both"):
             *rng.uniform(0, 1e-5, 2),
             per_step,
         )
-        return Engine(cost, kv, sequences, tokens, role, reserve, chunked)
+        return Engine(cost, kv, sequences, tokens, role, reserve, chunked, *looks)
 
     return st.builds(
         build,
@@ -33,6 +36,7 @@ def engines(role="both"):
         st.sampled_from([1.0, 1.0, 1.75, 2.5]),
         st.booleans(),
         st.booleans(),
+        st.sampled_from([(1, 0, 0), (2, 0, 0), (7, 0, 0), *HOLDS[: 3 * (role != "decode")]]),
     )
 
 
@@ -88,8 +92,16 @@ def test_closed_loop(load, engine, users):
 
 
 @settings(max_examples=150, deadline=None)
-@given(loads(), engines("prefill"), engines("decode"), st.integers(1, 2), st.integers(1, 2), st.booleans())
-def test_prompts_and_decoding_apart(load, prefill, decode, replicas, decode_replicas, closed):
+@given(
+    loads(),
+    engines("prefill"),
+    engines("decode"),
+    st.integers(1, 2),
+    st.integers(1, 2),
+    st.booleans(),
+    st.sampled_from(["prefill", "decode"]),
+)
+def test_prompts_and_decoding_apart(load, prefill, decode, replicas, decode_replicas, closed, told):
     arrival, input, output, _ = load
     zero = np.zeros(len(arrival), int)
     transfer = (1.234e-3, 1.7e-6)
@@ -103,9 +115,10 @@ def test_prompts_and_decoding_apart(load, prefill, decode, replicas, decode_repl
             decode=decode,
             decode_replicas=decode_replicas,
             transfer=transfer,
+            first_token=told,
         )
     else:
-        pool = Pool(prefill, replicas, decode, decode_replicas, transfer)
+        pool = Pool(prefill, replicas, decode, decode_replicas, transfer, first_token=told)
         found = simulate(Requests(arrival, input, output), pool, routing="least_loaded")
     expected = reference.simulate(
         rows(zero if closed else arrival, input, output, zero),
@@ -114,6 +127,7 @@ def test_prompts_and_decoding_apart(load, prefill, decode, replicas, decode_repl
         transfer,
         "least_loaded",
         4 if closed else 0,
+        told == "decode",
     )
     agree(found, expected)
 

@@ -99,18 +99,17 @@ def steps_to(span: float, step: float, slope: float, most: int) -> int:
 
 
 @inlined
-def cut(rep: Any, eng: Any, table: Any, end: Any, near: Any, place: Any, replica: int, time: float) -> None:
-    """End a leap at the first boundary between steps that is not before `time`."""
+def cut(rep: Any, end: Any, near: Any, place: Any, replica: int, time: float, every: int) -> None:
+    """End a leap at the first boundary that is not before `time`, of those between `every` so many steps."""
     x = rep[replica]
     if x.mode != LEAP or x.ahead <= 1:
         return
-    e = eng[x.group]
-    step = table[e.decode + x.decoding] + e.kv * x.context + x.delay
-    slope = e.kv * e.tokens_per_step * x.decoding
-    n = steps_to(time - x.start, step, slope, x.ahead)
+    n = steps_to(time - x.start, x.step, x.slope, x.ahead)
+    if every > 1:
+        n += -(x.looked + n) % every
     if n < x.ahead:
         x.ahead = n
-        move_replica(end, near, place, replica, x.start + leap_time(n, step, slope))
+        move_replica(end, near, place, replica, x.start + leap_time(n, x.step, x.slope))
 
 
 @inlined
@@ -119,7 +118,6 @@ def notice(
     seq: Any,
     queue: Any,
     eng: Any,
-    table: Any,
     dirty: Any,
     end: Any,
     near: Any,
@@ -131,17 +129,21 @@ def notice(
 ) -> None:
     """Put a sequence that comes in at `time` in the queue, and end a leap that it can change."""
     x = rep[replica]
+    e = eng[x.group]
+    seq[slot].joined = time
     if x.mode == IDLE:
         if not x.dirty:
             x.dirty = 1
             dirty[over[0].dirty] = replica
             over[0].dirty += 1
-    elif x.mode == LEAP and x.ahead > 1 and x.decoding < eng[x.group].max_sequences:
+    elif x.mode == LEAP and x.ahead > 1 and x.decoding < e.max_sequences:
         ahead = x.waiting > 0
-        if ahead and queue.shape[1] > 1:
+        if x.holding:
+            ahead = x.asked + seq[slot].length < e.hold_tokens
+        elif ahead and queue.shape[1] > 1:
             ahead = seq[first_waiting(queue, replica)].level <= seq[slot].level
         if not ahead:
-            cut(rep, eng, table, end, near, place, replica, time)
+            cut(rep, end, near, place, replica, time, e.poll)
     join(rep, seq, queue, replica, slot)
 
 
@@ -189,9 +191,21 @@ def plan(
             x.fresh = 1
             x.partial = -1
     running = x.decoding + x.fresh + (x.partial >= 0)
-    while not stopped and x.waiting > 0 and budget > 0 and running < e.max_sequences:
+    if running == 0 or x.looked >= e.poll:
+        x.looked = 0
+        x.look = now
+    x.holding = 0
+    if x.waiting == 0:
+        x.patience = 0
+    if e.hold > 0 and running > 0 and x.waiting > 0 and x.asked < e.hold_tokens and x.patience < e.hold:
+        x.holding = 1
+    unseen = False
+    while not stopped and not x.holding and x.waiting > 0 and budget > 0 and running < e.max_sequences:
         slot = first_waiting(queue, replica)
         q = seq[slot]
+        if q.joined > x.look:
+            unseen = True
+            break
         need = q.length + 1.0
         if e.reserve and not e.hands_over:
             need = q.input + q.output + (per_step if per_step > 1 else 0.0)
@@ -218,6 +232,8 @@ def plan(
             pin_hits(cache, blocks[slot], hits, replica, x, over[0].block)
             trim(cache, replica, x, e.kv_tokens, over[0].block)
         if q.ready:
+            if e.tells_first:
+                q.first = now
             start_decoding(rep, seq, heap, replica, slot, per_step)
             if e.chunked:
                 budget -= 1
@@ -253,12 +269,17 @@ def plan(
     n = heap[replica, 0].finish - x.steps
     if growth > 0:
         n = min(n, max(1, int(np.floor((e.kv_tokens - x.held) / (x.decoding * growth)))))
+    if x.holding:
+        n = min(n, e.hold - x.patience)
+    elif unseen:
+        n = min(n, e.poll - x.looked)
     if stopped or x.delay > 0:
         n = 1
     x.mode = LEAP
     x.ahead = n
-    step = table[e.decode + x.decoding] + e.kv * x.context + x.delay
-    return now + leap_time(n, step, e.kv * per_step * x.decoding)
+    x.step = table[e.decode + x.decoding] + e.kv * x.context + x.delay
+    x.slope = e.kv * per_step * x.decoding
+    return now + leap_time(n, x.step, x.slope)
 
 
 @inlined
@@ -289,6 +310,15 @@ def settle(
     x.busy += span
     if x.mode != PROMPTS:
         n = x.ahead
+        if x.mode == LEAP:
+            x.patience += n * x.holding
+            x.looked += n
+            if x.looked > e.poll:  # it looked in between, last before the steps that are left over
+                x.looked = (x.looked - 1) % e.poll + 1
+                x.look = x.start + leap_time(n - x.looked, x.step, x.slope)
+        else:
+            x.patience = 0
+            x.looked = e.poll
         grown = n * e.tokens_per_step * x.decoding
         x.held_time += (x.held + 0.5 * (n - 1) * growth * x.decoding) * span
         x.steps += n
@@ -309,6 +339,8 @@ def settle(
             x.context = 0.0
     else:
         x.held_time += x.held * span
+        x.patience = 0
+        x.looked = e.poll
     if x.partial >= 0:
         seq[x.partial].done += x.chunk
     handed = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,6 +55,8 @@ class Pool(NamedTuple):
     engine, replicas : of those that take requests, and how many at the start.
     decode, decode_replicas : if given, `engine` only computes prompts and these decode.
     transfer : latency of the move of a prompt's KV [s] and its time per token [s/token].
+    first_token : who tells users of it: the replica of the prompt, at once, or the one that decodes, when it
+    has room for the request.
     model, region : numbers that requests name.
     queue_limit : requests that may wait at a replica; further ones are rejected.
     spill : requests per replica from which other regions' pools are asked.
@@ -80,6 +82,7 @@ class Pool(NamedTuple):
     front: tuple[float, float] = (0.0, 0.0)
     host_tokens: float | None = None
     host_transfer: float = 0.0
+    first_token: Literal["prefill", "decode"] = "prefill"
 
     @property
     def room(self) -> int:
@@ -115,6 +118,10 @@ def checked_pool(pool: Pool, name: str) -> Pool:
             raise InputError(f"{what} of {name} must be a whole number from 0. Got {count!r} instead.")
     if len(pool.transfer) != 2 or not all(0 <= t < np.inf for t in pool.transfer):
         raise InputError(f"transfer of {name} must be two times from 0. Got {pool.transfer!r} instead.")
+    if pool.first_token not in ("prefill", "decode"):
+        raise InputError(
+            f"first_token of {name} must be 'prefill' or 'decode'. Got {pool.first_token!r} instead."
+        )
     if len(pool.front) != 2 or not all(0 <= t < np.inf for t in pool.front):
         raise InputError(f"front of {name} must be two times from 0. Got {pool.front!r} instead.")
     if not (0 <= (pool.host_tokens or 0.0) < np.inf and 0 <= pool.host_transfer < np.inf):

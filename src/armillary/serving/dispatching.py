@@ -49,7 +49,6 @@ def send(
     seq: Any,
     queue: Any,
     eng: Any,
-    table: Any,
     load: Any,
     dirty: Any,
     end: Any,
@@ -95,7 +94,7 @@ def send(
         q.place = MOVING
         set_timer(timers, over, now + q.away, DELIVERY, slot, q.id)
     else:
-        notice(rep, seq, queue, eng, table, dirty, end, near, place, over, replica, slot, now)
+        notice(rep, seq, queue, eng, dirty, end, near, place, over, replica, slot, now)
 
 
 @inlined

@@ -22,6 +22,7 @@ def join(rep: Any, seq: Any, queue: Any, replica: int, slot: int) -> None:
     seq[slot].place = WAITING
     seq[slot].replica = replica
     rep[replica].waiting += 1
+    rep[replica].asked += seq[slot].length
     ticket = seq[slot].ticket
     if ends.head < 0:
         ends.head = slot
@@ -47,6 +48,7 @@ def quit_queue(rep: Any, seq: Any, queue: Any, replica: int, slot: int) -> None:
     """Take a sequence out of its replica's queue."""
     ends = queue[replica, seq[slot].level]
     rep[replica].waiting -= 1
+    rep[replica].asked -= seq[slot].length
     if ends.head == slot:
         ends.head = seq[slot].next
         if ends.head < 0:

@@ -35,6 +35,13 @@ REPLICA = np.dtype(
         ("pinned", "i8"),  # cached blocks in use by running sequences
         ("delay", "f8"),  # added to the next step by loads from the host [s]
         ("era", "i8"),  # counts failures, so that late timers are known
+        ("looked", "i8"),  # decode steps since it last looked at its queue
+        ("look", "f8"),  # when that was [s]
+        ("step", "f8"),  # time of the first step of the leap under way [s]
+        ("slope", "f8"),  # more of each further one [s]
+        ("asked", "i8"),  # tokens of the prompts in its queue [token]
+        ("holding", "i8"),  # prompts wait for company
+        ("patience", "i8"),  # decode steps that they have waited for it
     ],
     align=True,
 )
@@ -52,6 +59,7 @@ SEQUENCE = np.dtype(
         ("first", "f8"),  # token; nan before [s]
         ("deadline", "f8"),  # [s]
         ("away", "f8"),  # one-way latency to the replica's region [s]
+        ("joined", "f8"),  # when it came to its replica [s]
         ("front", "f8"),  # time outside of engines [s]
         ("context", "f8"),  # when decoding began [token]
         ("held", "f8"),  # KV of its own besides growth [token]
@@ -94,6 +102,10 @@ ENGINE = np.dtype(
         ("mixed", "i8"),
         ("reserve", "i8"),
         ("chunked", "i8"),
+        ("poll", "i8"),  # decode steps between looks at the queue
+        ("hold", "i8"),  # decode steps that prompts wait for company
+        ("hold_tokens", "i8"),  # tokens of prompts that are company enough [token]
+        ("tells_first", "i8"),  # users see the first token when this group takes a request over
         ("hands_over", "i8"),  # to a decode group after the first token
         ("next_group", "i8"),
         ("transfer_latency", "f8"),  # [s]

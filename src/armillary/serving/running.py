@@ -141,7 +141,7 @@ def run(
                 if seq[what].id == check and seq[what].place == MOVING:
                     replica = seq[what].replica
                     if rep[replica].condition == ON or rep[replica].condition == DRAINING:
-                        notice(rep, seq, queue, eng, table, dirty, end, near, place, over, replica, what, now)
+                        notice(rep, seq, queue, eng, dirty, end, near, place, over, replica, what, now)
                     else:
                         load[replica] -= 1
                         eng[rep[replica].group].load -= 1
@@ -154,7 +154,7 @@ def run(
                     if where in (WAITING, MOVING):
                         if where == WAITING:
                             quit_queue(rep, seq, queue, replica, what)
-                            cut(rep, eng, table, end, near, place, replica, now)
+                            cut(rep, end, near, place, replica, now, 1)
                         load[replica] -= 1
                         eng[rep[replica].group].load -= 1
                         end_request(seq, what, now, TIMED_OUT, DEADLINE, over, out, tally, bins)
@@ -163,7 +163,7 @@ def run(
                     else:
                         seq[what].expired = 1
                         rep[replica].expired += 1
-                        cut(rep, eng, table, end, near, place, replica, now)
+                        cut(rep, end, near, place, replica, now, 1)
             elif kind == TICK:
                 scale(rep, eng, load, timers, over, what, now)
             elif kind == STARTED:
@@ -228,7 +228,6 @@ def run(
                         seq,
                         queue,
                         eng,
-                        table,
                         load,
                         dirty,
                         end,
@@ -275,7 +274,6 @@ def run(
                 seq,
                 queue,
                 eng,
-                table,
                 load,
                 dirty,
                 end,

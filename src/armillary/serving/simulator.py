@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -132,6 +132,7 @@ def simulate_closed(
     decode: Engine | None = None,
     decode_replicas: int = 1,
     transfer: tuple[float, float] = (0.0, 0.0),
+    first_token: Literal["prefill", "decode"] = "prefill",
     front: tuple[float, float] = (0.0, 0.0),
     routing: str = "least_loaded",
     seed: int = 0,
@@ -176,7 +177,7 @@ def simulate_closed(
     requests = checked_requests(Requests(np.zeros(len(inputs)), inputs, output))
     if concurrency < 1 or int(concurrency) != concurrency:
         raise InputError(f"concurrency must be a whole number from 1. Got {concurrency!r} instead.")
-    pool = Pool(engine, replicas, decode, decode_replicas, transfer, front=front)
+    pool = Pool(engine, replicas, decode, decode_replicas, transfer, front=front, first_token=first_token)
     out = np.zeros(len(inputs), OUT)
     options = Options(
         routing=routing,

@@ -143,6 +143,9 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
             e[name] = getattr(cost, name)
         for name in ("kv_tokens", "max_sequences", "max_tokens", "reserve", "chunked"):
             e[name] = getattr(engine, name)
+        for name in ("poll", "hold", "hold_tokens"):
+            e[name] = getattr(engine, name)
+        e["tells_first"] = not entry and p.first_token == "decode"
         e["decode"], e["mixed"] = length, length + len(cost.decode)
         tables += [cost.decode, cost.mixed]
         length += len(cost.decode) + len(cost.mixed)

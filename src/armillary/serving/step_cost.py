@@ -49,6 +49,10 @@ class Engine(NamedTuple):
     the prompt fits, and preempt the last admitted, to be recomputed, when KV is full.
     chunked : prompts are split at the token budget and share steps with decodes. Else a prompt is never
     split and runs in a step without decodes, before them.
+    poll : decode steps between looks at the queue, while no prompt runs; after a step with prompts it looks
+    at once, as SGLang does (``--scheduler-recv-interval``) [-].
+    hold, hold_tokens : while others run, prompts wait up to so many steps until so many of their tokens are
+    there, as in TensorRT-LLM (``batch_wait_timeout_iters``); 0 not to wait [-], [token].
     """
 
     cost: StepCost
@@ -58,6 +62,9 @@ class Engine(NamedTuple):
     role: Literal["both", "prefill", "decode"] = "both"
     reserve: bool = False
     chunked: bool = True
+    poll: int = 1
+    hold: int = 0
+    hold_tokens: int = 0
 
 
 def checked_engine(engine: Engine, name: str = "engine") -> Engine:
@@ -73,10 +80,20 @@ def checked_engine(engine: Engine, name: str = "engine") -> Engine:
         raise InputError(
             f"role of {name} must be 'both', 'prefill' or 'decode'. Got {engine.role!r} instead."
         )
-    for what, least in (("max_sequences", 1), ("max_tokens", 1)):
+    for what, least in (
+        ("max_sequences", 1),
+        ("max_tokens", 1),
+        ("poll", 1),
+        ("hold", 0),
+        ("hold_tokens", 0),
+    ):
         value = getattr(engine, what)
         if int(value) != value or value < least:
-            raise InputError(f"{what} of {name} must be a whole number from 1. Got {value!r} instead.")
+            raise InputError(f"{what} of {name} must be a whole number from {least}. Got {value!r} instead.")
+    if engine.hold and (engine.poll > 1 or engine.role == "decode"):
+        raise InputError(
+            f"hold of {name} must be 0 where poll is above 1, and where it only decodes. Got {engine.hold}."
+        )
     if engine.max_tokens < engine.max_sequences:
         raise InputError(
             f"max_tokens of {name}, {engine.max_tokens}, must be at least max_sequences, "
