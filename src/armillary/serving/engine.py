@@ -12,7 +12,7 @@ from armillary.model import Transformer
 from armillary.serving.calibration import acceptance, sustained
 from armillary.serving.kernels import Sustained
 from armillary.serving.layout import EngineLayout
-from armillary.serving.memory import ReplicaMemory, replica_memory
+from armillary.serving.memory import USABLE, ReplicaMemory, replica_memory
 from armillary.serving.precision import Precision, widths
 from armillary.serving.step import Batch, Speculation, StepTime, step_time
 from armillary.serving.step_cost import StepCost
@@ -54,9 +54,9 @@ class Replica:
             self.model, self.layout, widths(self.precision), self.known(), batch, self.speculation()
         )
 
-    def memory(self) -> ReplicaMemory:
-        """Weights, workspace and tokens of cache that fit."""
-        return replica_memory(self.model, self.layout, self.precision, self.chip, self.context)
+    def memory(self, usable: float = USABLE) -> ReplicaMemory:
+        """Weights, workspace and tokens of cache that fit in a share of memory, `usable` [-]."""
+        return replica_memory(self.model, self.layout, self.precision, self.chip, self.context, usable)
 
     def cost(self, max_sequences: int, max_tokens: int, prompt: float = 1024.0) -> StepCost:
         """Cost of a step in the form that sums over many.

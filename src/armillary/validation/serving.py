@@ -6,19 +6,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from armillary.catalog import Catalog
 from armillary.errors import ArmillaryError
-from armillary.model import kv_cache_bytes_per_token
-from armillary.serving.calibration import front_end
-from armillary.serving.engine import Replica
-from armillary.serving.simulator import simulate_closed
-from armillary.serving.step_cost import Engine
 from armillary.validation.score import Row, summarise
-from armillary.validation.serving_rows import SATURATED, Pool, ServingRun, model_named, read_run
+from armillary.validation.serving_loop import Measured, predict
+from armillary.validation.serving_rows import SATURATED, ServingRun, model_named, read_run
 from armillary.validation.tables import SHIPPED, read_table
 
 METRICS = ("tpot_ms", "ttft_ms", "tokens_per_s_per_gpu")
@@ -26,22 +20,6 @@ COLUMNS = ("id", "gpu", "model", "isl", "osl", "concurrency_or_rate", "engine", 
 """Columns of a table of deployments without which no row can be evaluated."""
 SERVING = SHIPPED / "measured_serving.csv"
 """Published deployments, with sources."""
-
-WAVES = 10
-"""Requests that each user of a closed loop sends, as InferenceX's client does (``--num-prompts``). [-]"""
-MOST_REQUESTS = 12_000
-MOST_SEQUENCES = 2048
-"""Requests simulated for a row, and sequences of a saturated engine, at most. [-]"""
-STEP_TOKENS = {"vllm": 8192, "sglang": 16384, "trtllm": 8192}
-"""Token budget of a step where the benchmark's scripts do not tie it to the load. [token]"""
-
-
-class Measured(NamedTuple):
-    """What a simulated run would report: mean times [s], output rate of the whole deployment [token/s]."""
-
-    tpot: float
-    ttft: float
-    rate: float
 
 
 def read_serving_table(path: Path = SERVING) -> list[dict[str, str]]:
@@ -101,100 +79,6 @@ def validate_serving(
     return scored
 
 
-def predict(run: ServingRun, seed: int = 0) -> Measured:
-    """Simulate a run's closed loop.
-
-    Raises
-    ------
-    ArmillaryError
-        If the engine is not calibrated.
-    """
-    replicas = run.decode.workers
-    decode = _replica(run, run.decode)
-    decode.known()  # an engine that is not calibrated ends here
-    held = max(float(decode.memory().tokens), 1.2 * (run.longest_input + run.longest_output))
-    saturated = not math.isfinite(run.concurrency)
-    users = run.concurrency
-    if saturated:
-        fits = held / (run.input + run.output) * replicas
-        users = float(min(max(round(1.2 * fits), 8), MOST_SEQUENCES * replicas))
-    count = int(min(max(WAVES * users, 40), max(MOST_REQUESTS, 3 * users)))
-    draw = np.random.default_rng(seed)
-    prompts, answers = (
-        draw.integers(max(int(least), 1), int(most) + 1, count)
-        for least, most in (
-            (run.shortest * run.longest_input, run.longest_input),
-            (run.shortest * run.longest_output, run.longest_output),
-        )
-    )
-    sequences = int(min(math.ceil(users / replicas) + 1, MOST_SEQUENCES))
-    if run.prefill is None:
-        engine = _engine(run, run.decode, decode, held, sequences, "both")
-        outcome = simulate_closed(engine, prompts, answers, int(users), replicas=replicas, seed=seed)
-    else:
-        first = _replica(run, run.prefill)
-        room = max(float(first.memory().tokens), 1.2 * (run.longest_input + run.longest_output))
-        before = _engine(run, run.prefill, first, room, 256, "prefill")
-        after = _engine(run, run.decode, decode, held, sequences, "decode")
-        # The ranks of a worker send their shares at once, each through its own NIC.
-        width = kv_cache_bytes_per_token(run.model, run.precision.cache)
-        wire = width / (decode.known().scale_out * float(run.prefill.layout.tp))
-        outcome = simulate_closed(
-            before,
-            prompts,
-            answers,
-            int(users),
-            replicas=run.prefill.workers,
-            decode=after,
-            decode_replicas=replicas,
-            transfer=(0.0, wire),
-            seed=seed,
-        )
-    done = outcome.completed
-    finish = np.sort(outcome.finish[done])
-    low, high = int(0.2 * len(finish)), int(0.8 * len(finish)) - 1
-    inside = (outcome.finish > finish[low]) & (outcome.finish <= finish[high]) & done
-    rate = float(outcome.output[inside].sum()) / max(float(finish[high] - finish[low]), 1e-9)
-    ttft = float(np.nanmean(outcome.ttft)) + front_time(run, users)
-    return Measured(float(np.nanmean(outcome.tpot)), ttft, rate)
-
-
-def front_time(run: ServingRun, users: float) -> float:
-    """Mean time of a request before and behind the engine [s].
-
-    All users begin at once: their first requests, one in `WAVES`, wait for each other at the front end, the
-    rest find it free.
-    """
-    front = front_end(run.engine)
-    handover = front.handover if run.prefill is not None else 0.0
-    return front.latency + front.service(run.input) * (1 + (users - 1) / 2 / WAVES) + handover
-
-
-def _replica(run: ServingRun, pool: Pool) -> Replica:
-    return Replica(
-        run.model,
-        run.chip,
-        pool.layout,
-        run.precision,
-        run.engine,
-        run.nic_bandwidth,
-        run.drafts,
-        run.input + run.output / 2,
-    )
-
-
-def _engine(run: ServingRun, pool: Pool, replica: Replica, held: float, sequences: int, role: Any) -> Engine:
-    """How each engine batches: vLLM and TensorRT-LLM mix prompts with decodes, SGLang runs prompts first."""
-    dp = int(pool.layout.dp)
-    tokens = STEP_TOKENS[run.engine]
-    if run.engine == "trtllm" and role == "both" and math.isfinite(run.concurrency):
-        tokens = int(run.concurrency / dp * (1 + run.drafts) + run.longest_input + 64)
-    tokens = max(tokens, sequences // dp + 1) * dp
-    alone = run.engine == "sglang" and role == "both"
-    cost = replica.cost(sequences, max(tokens, int(run.longest_input) + 1), run.input)
-    return Engine(cost, held, sequences, tokens, role, reserve=run.engine == "trtllm", chunked=not alone)
-
-
 def _row(row: Mapping[str, str], catalog: Catalog, found: dict[Any, Measured], seed: int) -> list[Row]:
     published = {m: value for m in METRICS if (value := _number(row, m)) is not None}
     if "output" not in (row.get("metric") or "output"):
@@ -210,18 +94,7 @@ def _row(row: Mapping[str, str], catalog: Catalog, found: dict[Any, Measured], s
     scored = is_scored_serving(row, catalog)
     try:
         run = read_run(row, catalog)
-        key = (
-            run.chip.name,
-            run.model.name,
-            run.precision_name,
-            run.input,
-            run.output,
-            run.concurrency,
-            run.decode,
-            run.prefill,
-            run.engine,
-            run.drafts,
-        )
+        key = run.question
         if key not in found:
             found[key] = predict(run, seed)
         answer = found[key]

@@ -20,6 +20,7 @@ from armillary.model import Transformer, transformer
 from armillary.serving.layout import EngineLayout
 from armillary.serving.precision import Precision, precision
 from armillary.validation.serving_recipes import Asked, Recipe, Side, drafts_of, recipe_of, recipe_of_total
+from armillary.validation.serving_settings import Settings, settings_of
 from armillary.validation.tables import Cells
 
 MODEL_NAMES = {"deepseek-v3/r1": "deepseek-v3", "deepseek-r1/v3": "deepseek-v3"}
@@ -34,6 +35,10 @@ SHORTEST = 0.8
 (``--random-range-ratio 0.8``, benchmarks of SemiAnalysisAI/InferenceX). [-]"""
 SUFFIX = re.compile(r"[-_ ](instruct|fp8|nvfp4|fp4|it|0528)$", re.IGNORECASE)
 SATURATED = re.compile(r"saturated", re.IGNORECASE)
+
+
+DEFAULTS = Settings()
+"""An engine as it is started without any."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,9 @@ class Pool:
 class ServingRun:
     """One row made ready. concurrency : closed loop, infinite where the engine is saturated [-].
 
-    shortest : of drawn lengths over the longest [-]. nic_bandwidth : of one accelerator [byte/s].
+    settings : what the engine was started with, where that is known. median : whether the row's times are
+    medians over requests, not means (InferenceX shows medians). shortest : of drawn lengths over the longest
+    [-]. nic_bandwidth : of one accelerator [byte/s].
     decode : what generates; prefill : what reads prompts, None where both happen in one engine.
     accelerators : that the row's rate per accelerator is over [-]. drafts : tokens drafted a step [-].
     """
@@ -70,9 +77,18 @@ class ServingRun:
     engine: str
     release: str
     drafts: int
+    settings: Settings = DEFAULTS
+    median: bool = False
     shortest: float = 1.0
     nic_bandwidth: float = 0.0
     assumed: list[str] = field(default_factory=list)
+
+    @property
+    def question(self) -> tuple[object, ...]:
+        """All that a prediction hangs on: rows that agree in it have one."""
+        told = (self.chip.name, self.model.name, self.precision, self.engine, self.release, self.drafts)
+        load = (self.input, self.output, self.concurrency, self.shortest, self.median)
+        return (*told, *load, self.decode, self.prefill, self.settings, self.nic_bandwidth)
 
     @property
     def longest_input(self) -> float:
@@ -141,11 +157,16 @@ def read_run(row: Mapping[str, str], catalog: Catalog) -> ServingRun:
             drafts = drafts_of(asked, release, concurrency, float(decode.layout.dp) > 1)
         if drafts:
             r.assumed.append(f"{drafts} drafts, as the benchmark's configuration of this release says")
+    settings = None
+    if drawn and prefill is None and math.isfinite(concurrency):
+        settings = settings_of(asked, release, int(decode.layout.tp), concurrency)
+    if settings is not None:
+        r.assumed.append("started as the benchmark's scripts say")
     counted = counted or decode.workers * float(decode.layout.accelerators)
     run = ServingRun(
         chip,
         model,
-        precision(name),
+        cached(precision(name), settings.cache if settings else ""),
         name,
         isl,
         osl,
@@ -156,12 +177,19 @@ def read_run(row: Mapping[str, str], catalog: Catalog) -> ServingRun:
         engine,
         release,
         drafts,
+        settings or DEFAULTS,
+        drawn,
         SHORTEST if drawn else 1.0,
         system.nic_bandwidth,
         r.assumed,
     )
     run.assumed.append(f"precision {name}")
     return run
+
+
+def cached(chosen: Precision, cache: str) -> Precision:
+    """The precision with a cache of the given format, where one is given."""
+    return chosen._replace(cache=cache) if cache else chosen
 
 
 def model_named(text: str, catalog: Catalog) -> Transformer:
