@@ -2,11 +2,12 @@
 
     python tools/fit_serving.py TABLE.csv... [--write] [--held-out]
 
-Time per output token of each row is taken from a mean-field steady state of the engine model: decode steps of
-the mean batch, and the share of steps that carry prompts. Parameters are fitted in logarithms with a robust
-loss and weak priors at usual values, shares bounded below 1. `--held-out` fits anew without each model, and
-without each engine release, and prints the errors of what was left out. `--write` rewrites
-src/armillary/serving/calibration.toml.
+Time per output token of each row, and time to first token of quiet ones, are taken from a mean-field steady
+state of the engine model (`serving_rows.py`). Parameters are fitted in logarithms with a robust loss and
+priors at usual values, shares bounded below 1; releases of an engine differ from it in four factors, drawn
+towards one. `--held-out` fits anew without each model, and without each engine release, and prints the errors
+of what was left out. `--write` rewrites src/armillary/serving/calibration.toml, the handover between workers
+fitted to what the simulator leaves of disaggregated runs.
 """
 
 from __future__ import annotations
@@ -20,26 +21,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import least_squares
+from serving_rows import DENSE, ENGINES, EXPERTS, HOPPER, SCALE_OUT, Row, Rows
 
 from armillary import catalog
 from armillary.errors import ArmillaryError
-from armillary.serving.calibration import serving_table
-from armillary.serving.kernels import Sustained
-from armillary.serving.layout import EngineLayout
-from armillary.serving.precision import PEAK_KEY, Widths, widths
-from armillary.serving.step import Batch, Speculation, step_time
-from armillary.validation.serving import WAVES, front_time, predict
-from armillary.validation.serving_rows import ServingRun, read_run
+from armillary.serving.calibration import front_end, serving_table
+from armillary.validation.serving_loop import predict
+from armillary.validation.serving_rows import read_run
 from armillary.validation.tables import read_table
 
 TARGET = Path(__file__).parents[1] / "src/armillary/serving/calibration.toml"
 GENERATIONS = ("hopper", "blackwell")
-HOPPER = ("h100", "h200", "h800", "h20", "gh200")
-ENGINES = ("trtllm", "vllm", "sglang")
-FORMATS = {"bf16": "bf16", "fp8": "fp8", "nvfp4": "fp4", "mxfp4": "mxfp4", "int4": "int4"}
-DENSE, EXPERTS = ("bf16", "fp8", "fp4"), ("bf16", "fp8", "fp4", "mxfp4", "int4")
-SCALE_OUT, LAUNCH = 0.8, 3e-6
-"""Not told apart by these rows: share of the NIC, and host time of a launch, both assumed."""
+VINTAGE = ("kernels", "gaps", "host", "lag")
+"""What a release of an engine has more or less of than the engine in the mean."""
+STEP = 1e-3
+"""Of a finite difference, in the logarithm of a parameter."""
+SAMPLE = 3
+"""One disaggregated row in so many is simulated for the handover. [-]"""
 
 
 class Parameter(NamedTuple):
@@ -51,8 +49,8 @@ class Parameter(NamedTuple):
     share: bool
 
 
-def parameters() -> list[Parameter]:
-    """All that is fitted."""
+def parameters(levels: tuple[str, ...]) -> list[Parameter]:
+    """All that is fitted, for the releases that rows name."""
     found = []
     for g in GENERATIONS:
         for f in DENSE:
@@ -83,144 +81,87 @@ def parameters() -> list[Parameter]:
         found += [
             Parameter(f"gaps.{e}", 1.0, 0.5, False),
             Parameter(f"share.{e}", 1.0, 2.0, False),
+            Parameter(f"launch.{e}", 2e-5, 0.3, False),
             Parameter(f"host_step.{e}", 3e-4, 0.5, False),
             Parameter(f"host_sequence.{e}", 2e-6, 0.5, False),
-            Parameter(f"host_prompt.{e}", 1e-3, 0.5, False),
+            Parameter(f"latency.{e}", 0.025, 2.5, False),
+            Parameter(f"token.{e}", 1e-6, 6.0, False),
+            Parameter(f"lag.{e}", 2.0, 1.0, False),
         ]
+    for one in levels:
+        found += [Parameter(f"{name}.{one}", 1.0, 1.0 if name == "lag" else 2.0, False) for name in VINTAGE]
     return found
 
 
-class Runs:
-    """Rows as arrays, grouped by model."""
-
-    def __init__(self, runs: list[tuple[dict[str, str], ServingRun]]) -> None:
-        self.runs = [u for _, u in runs]
-        self.measured = np.array([float(r["tpot_ms"]) / 1e3 for r, _ in runs])
-        groups: dict[str, list[int]] = defaultdict(list)
-        for i, u in enumerate(self.runs):
-            groups[u.model.name].append(i)
-        self.groups = {name: np.array(rows) for name, rows in groups.items()}
-        self.layout = EngineLayout(
-            *(np.array([float(getattr(u.decode.layout, k)) for u in self.runs]) for k in EngineLayout._fields)
-        )
-        self.width = Widths(*np.array([widths(u.precision) for u in self.runs]).T)
-        self.users = np.array([u.concurrency / u.decode.workers for u in self.runs])
-        self.input = np.array([u.input for u in self.runs])
-        self.output = np.array([u.output for u in self.runs])
-        self.apart = np.array([u.prefill is not None for u in self.runs])
-        self.drafts = np.array([float(u.drafts) for u in self.runs])
-        self.hopper = np.array([u.chip.name in HOPPER for u in self.runs])
-        self.engine = np.array([u.engine for u in self.runs])
-        self.dense = np.array([FORMATS[u.precision.dense] for u in self.runs])
-        self.experts = np.array([FORMATS[u.precision.experts] for u in self.runs])
-        self.bf16 = np.array([u.chip.peak["bf16"] for u in self.runs])
-        self.peak_dense = np.array([_peak(u, u.precision.dense) for u in self.runs])
-        self.peak_experts = np.array([_peak(u, u.precision.experts) for u in self.runs])
-        self.bandwidth = np.array([u.chip.memory_bandwidth for u in self.runs])
-        self.scale_up = np.array([u.chip.scale_up_bandwidth for u in self.runs])
-        self.nic = np.array([u.nic_bandwidth for u in self.runs])
-
-    def sustained(self, v: dict[str, float]) -> Sustained:
-        """What the parameters make of every row's chip and engine."""
-
-        def silicon(name: str) -> Any:
-            return np.where(self.hopper, v[f"{name}.hopper"], v[f"{name}.blackwell"])
-
-        def form(name: str, forms: Any, known: tuple[str, ...]) -> Any:
-            return sum(np.where(forms == f, silicon(f"{name}.{f}"), 0.0) for f in known)
-
-        def software(name: str) -> Any:
-            return sum(np.where(self.engine == e, v[f"{name}.{e}"], 0.0) for e in ENGINES)
-
-        return Sustained(
-            form("gemm", self.dense, DENSE) * self.peak_dense,
-            form("experts", self.experts, EXPERTS) * software("share") * self.peak_experts,
-            silicon("gemm.bf16") * self.bf16,
-            silicon("attention") * self.bf16,
-            silicon("latent") * self.bf16,
-            form("stream", self.dense, DENSE) * self.bandwidth,
-            form("expert_stream", self.experts, EXPERTS) * self.bandwidth,
-            silicon("stream.bf16") * self.bandwidth,
-            silicon("cache") * self.bandwidth,
-            silicon("gap") * software("gaps"),
-            LAUNCH,
-            silicon("reduce"),
-            v["exchange"],
-            v["crossing"],
-            v["scale_up"] * self.scale_up,
-            SCALE_OUT * self.nic,
-            software("host_step"),
-            software("host_sequence"),
-            software("host_prompt"),
-            v["skew"],
-        )
-
-    def steps(self, known: Sustained, batch: Batch, acceptance: float) -> Any:
-        """Time of one step of every row [s]."""
-        total = np.zeros(len(self.runs))
-        for rows in self.groups.values():
-            total[rows] = step_time(
-                self.runs[rows[0]].model,
-                _part(self.layout, rows),
-                _part(self.width, rows),
-                _part(known, rows),
-                _part(batch, rows),
-                Speculation(self.drafts[rows], acceptance),
-            ).total
-        return total
-
-    def tpot(self, v: dict[str, float], tokens: float = 8192.0) -> Any:
-        """Time per output token of every row in its steady state [s]."""
-        known, acceptance = self.sustained(v), v["acceptance"]
-        given = Speculation(self.drafts, acceptance).tokens_per_step
-        users, dp = self.users, self.layout.dp
-        batch, sharing = np.maximum(users, 1.0), np.ones(len(self.runs))
-        each = 0.0
-        for _ in range(6):
-            context = batch * (self.input + self.output / 2)
-            alone = self.steps(known, Batch(batch, context, 0.0, 0.0, np.inf, 0.0), acceptance)
-            # `sharing` prompts arrive while a step with prompts runs, and share the next one.
-            chunk = np.minimum(sharing * self.input, tokens * dp)
-            pieces = sharing * self.input / chunk
-            longest = np.minimum(self.input, tokens)
-            mixed = self.steps(
-                known,
-                Batch(batch, context, chunk, chunk * self.input / 2, longest, sharing / pieces),
-                acceptance,
-            )
-            rest = np.maximum(self.output - 1, 1.0)
-            often = np.where(self.apart, 0.0, pieces / sharing * batch / rest * given)
-            each = (alone + np.maximum(often * (mixed - alone), 0.0)) / given
-            first = pieces * mixed
-            per_user = batch / (each * rest)
-            sharing = 0.5 * sharing + 0.5 * np.clip(per_user * first, 1.0, np.maximum(users, 1.0))
-            decoding = np.where(self.apart, users, users * each * rest / (first + each * rest))
-            batch = np.maximum(0.5 * batch + 0.5 * decoding, 1.0)
-        return each
+def reach(rows: Rows, known: list[Parameter]) -> list[np.ndarray]:
+    """Rows that each parameter bears on, `[row]` each."""
+    found = []
+    for p in known:
+        name, _, last = p.name.rpartition(".")
+        first, _, form = name.partition(".")
+        mine = np.ones(len(rows.runs), bool)
+        if " " in p.name:
+            mine &= rows.level == p.name.split(".", 1)[1]
+        elif last in GENERATIONS:
+            mine &= rows.hopper == (last == "hopper")
+        elif last in ENGINES:
+            mine &= rows.engine == last
+        if first in ("gemm", "stream") and form not in ("", "bf16"):
+            mine &= rows.dense == form
+        if first in ("experts", "expert_stream"):
+            mine &= (rows.experts == form) & rows.moe
+        if p.name == "acceptance":
+            mine &= rows.drafts > 0
+        found.append(mine)
+    return found
 
 
-def _part(record: Any, rows: Any) -> Any:
-    return type(record)(*(np.asarray(x)[rows] if np.ndim(x) else x for x in record))
+def colours(reached: list[np.ndarray]) -> list[list[int]]:
+    """Parameters that share no row, in groups: one finite difference serves a whole group."""
+    found: list[list[int]] = []
+    for i, mine in enumerate(reached):
+        for group in found:
+            if not any((reached[j] & mine).any() for j in group):
+                group.append(i)
+                break
+        else:
+            found.append([i])
+    return found
 
 
-def _peak(run: ServingRun, form: str) -> float:
-    return run.chip.peak.get(PEAK_KEY[form], run.chip.peak["bf16"])
-
-
-def fit(runs: Runs, start: np.ndarray | None = None, rounds: int = 7) -> dict[str, float]:
+def fit(rows: Rows, start: np.ndarray | None = None, rounds: int = 7) -> dict[str, float]:
     """Fit all parameters to all rows."""
-    known = parameters()
+    known = parameters(rows.levels)
     prior = np.log([p.start for p in known])
     weight = np.array([p.weight for p in known])
     most = np.array([math.log(0.98) if p.share else np.inf for p in known])
+    reached = reach(rows, known)
+    groups = colours(reached)
+    quiet = np.where(rows.quiet, rows.ttft, 1.0)
+
+    def errors(x: np.ndarray) -> np.ndarray:
+        found = rows.steady({p.name: math.exp(t) for p, t in zip(known, x, strict=True)})
+        first = np.where(rows.quiet, np.log(found.ttft / quiet), 0.0)
+        return np.concatenate([np.log(found.tpot / rows.tpot), first])
 
     def residuals(x: np.ndarray) -> np.ndarray:
-        v = {p.name: math.exp(t) for p, t in zip(known, x, strict=True)}
-        return np.concatenate([np.log(runs.tpot(v) / runs.measured), (x - prior) * weight])
+        return np.concatenate([errors(x), (x - prior) * weight])
+
+    def slopes(x: np.ndarray) -> np.ndarray:
+        here = errors(x)
+        found = np.zeros((len(here), len(x)))
+        for group in groups:
+            there = x.copy()
+            there[group] -= STEP  # downwards, to stay inside the bounds
+            slope = (here - errors(there)) / STEP
+            for j in group:
+                mine = np.tile(reached[j], 2)
+                found[mine, j] = slope[mine]
+        return np.vstack([found, np.diag(weight)])
 
     begin = np.minimum(prior if start is None else start, most - 1e-6)
     found = least_squares(
-        residuals, begin, bounds=(-np.inf, most), loss="soft_l1", f_scale=0.1, max_nfev=rounds, diff_step=1e-3
+        residuals, begin, slopes, (-np.inf, most), loss="soft_l1", f_scale=0.1, max_nfev=rounds
     )
     return {p.name: math.exp(t) for p, t in zip(known, found.x, strict=True)}
 
@@ -231,63 +172,34 @@ def report(title: str, errors: np.ndarray) -> None:
     print(f"{title:48s} {len(errors):5d} rows  median {median:6.1%}  p90 {p90:6.1%}  bias {bias:+6.1%}")
 
 
-def fit_front(rows: list[tuple[dict[str, str], ServingRun]], every: int = 3) -> dict[str, dict[str, float]]:
-    """Fit the front ends to what time to first token the simulator leaves unexplained, engine by engine."""
-    left: dict[tuple[str, bool], list[tuple[float, float, float, float]]] = defaultdict(list)
-    for row, run in rows[::every]:
-        try:
-            measured = float(row["ttft_ms"]) / 1e3
-        except ValueError:
-            continue
-        alone = predict(run).ttft - front_time(run, run.concurrency)
-        left[run.engine, run.prefill is not None].append((run.input, run.concurrency, measured, alone))
-    found: dict[str, dict[str, float]] = {}
-    for engine in ENGINES:
-        prompt, users, measured, alone = np.array(left[engine, False]).T
-        waits = 1 + (users - 1) / 2 / WAVES
-
-        def front(x: np.ndarray, waits: Any = waits, prompt: Any = prompt) -> Any:
-            latency, request, token = np.exp(x)
-            return latency + (request + token * prompt) * waits
-
-        def residuals(x: np.ndarray, f: Any = front, alone: Any = alone, measured: Any = measured) -> Any:
-            return np.log((alone + f(x)) / measured)
-
-        x = least_squares(residuals, np.log([0.05, 2e-3, 1e-6]), loss="soft_l1", f_scale=0.2).x
-        report(f"time to first token, {engine}", np.expm1(residuals(x)))
-        latency, request, token = (float(value) for value in np.exp(x))
-        found[engine] = {"latency": latency, "request": request, "token": token, "handover": 0.0}
-        if left[engine, True]:
-            prompt, users, measured, alone = np.array(left[engine, True]).T
-            known = alone + front(x, 1 + (users - 1) / 2 / WAVES, prompt)
-            later = least_squares(
-                lambda t, k=known, m=measured: np.log((k + np.exp(t)) / m),
-                [math.log(0.3)],
-                loss="soft_l1",
-                f_scale=0.2,
-            )
-            found[engine]["handover"] = float(np.exp(later.x[0]))
-            report("the same, disaggregated", np.expm1(later.fun))
-    return found
+def handovers(rows: list[Row]) -> dict[str, float]:
+    """Time that a handover to another worker adds to what the simulator says, in the median, by engine [s]."""
+    left: dict[str, list[float]] = defaultdict(list)
+    for row, run in [(r, u) for r, u in rows if u.prefill is not None][::SAMPLE]:
+        measured = float(row.get("ttft_ms") or 0) / 1e3
+        if measured > 0:
+            left[run.engine].append(measured - predict(run).ttft + front_end(run.engine).handover)
+    return {e: max(float(np.median(left[e])), 0.0) if left[e] else 0.0 for e in ENGINES}
 
 
-def untold(runs: Runs) -> dict[str, list[str]]:
+def untold(rows: Rows) -> dict[str, list[str]]:
     """Formats of a generation that no row has: their shares stay at the prior, and are assumptions."""
     found: dict[str, list[str]] = {}
     for g in GENERATIONS:
-        mine = runs.hopper == (g == "hopper")
-        moe = np.array(
-            [any(getattr(k.feed_forward, "experts", 0) for k in u.model.kinds()) for u in runs.runs]
-        )
-        dense = [f for f in DENSE if not (mine & (runs.dense == f)).any()]
-        experts = [f for f in EXPERTS if not (mine & moe & (runs.experts == f)).any()]
+        mine = rows.hopper == (g == "hopper")
+        dense = [f for f in DENSE if not (mine & (rows.dense == f)).any()]
+        experts = [f for f in EXPERTS if not (mine & rows.moe & (rows.experts == f)).any()]
         found[g] = [f"gemm and stream {f}" for f in dense if f != "bf16"]
         found[g] += [f"experts and expert_stream {f}" for f in experts]
     return found
 
 
 def toml(
-    v: dict[str, float], fronts: dict[str, dict[str, float]], missing: dict[str, list[str]], provenance: str
+    v: dict[str, float],
+    levels: tuple[str, ...],
+    handover: dict[str, float],
+    missing: dict[str, list[str]],
+    words: str,
 ) -> str:
     """Text of the calibration."""
     lines = [
@@ -303,7 +215,7 @@ def toml(
     ]
     for g in GENERATIONS:
         also = f"; assumed, as no row has them: {', '.join(missing[g])}" if missing[g] else ""
-        lines += ["", f"[generations.{g}]", f'provenance = "{provenance}{also}"']
+        lines += ["", f"[generations.{g}]", f'provenance = "{words}{also}"']
         for name, forms in (
             ("gemm", DENSE),
             ("stream", DENSE),
@@ -316,18 +228,50 @@ def toml(
             f"{name} = {v[f'{name}.{g}']:.4g}" for name in ("attention", "latent", "cache", "gap", "reduce")
         ]
     for e in ENGINES:
-        lines += ["", f"[engines.{e}]", f'provenance = "{provenance}; launch assumed"']
-        lines += [
-            f"gaps = {v[f'gaps.{e}']:.4g}",
-            f"experts = {v[f'share.{e}']:.4g}",
-            f"launch = {LAUNCH:.4g}",
-        ]
-        lines += [f"{k} = {v[f'{k}.{e}']:.4g}" for k in ("host_step", "host_sequence", "host_prompt")]
-        each = ", ".join(f"{k} = {value:.4g}" for k, value in fronts[e].items())
-        lines.append(f"front = {{ {each} }}")
-    lines += ["", "[common]", f'provenance = "{provenance}; scale_out assumed"']
+        lines += ["", f"[engines.{e}]", f'provenance = "{words}; releases over the engine in the mean"']
+        lines += [f"gaps = {v[f'gaps.{e}']:.4g}", f"experts = {v[f'share.{e}']:.4g}"]
+        lines += [f"{k} = {v[f'{k}.{e}']:.4g}" for k in ("launch", "host_step", "host_sequence")]
+        each = ", ".join(f"{k} = {v[f'{k}.{e}']:.4g}" for k in ("latency", "token", "lag"))
+        lines += [f"front = {{ {each}, handover = {handover[e]:.4g} }}", "", f"[engines.{e}.releases]"]
+        for one in levels:
+            engine, _, release = one.partition(" ")
+            if engine == e:
+                each = ", ".join(f"{k} = {v[f'{k}.{one}']:.4g}" for k in VINTAGE)
+                lines.append(f'"{release}" = {{ {each} }}')
+    lines += ["", "[common]", f'provenance = "{words}; scale_out assumed"']
     lines += [f"{k} = {v[k]:.4g}" for k in ("scale_up", "exchange", "crossing", "skew", "acceptance")]
     return "\n".join([*lines, f"scale_out = {SCALE_OUT}", ""])
+
+
+def read_rows(tables: list[Path]) -> list[Row]:
+    """Closed loops with a time per output token, of engines that are calibrated."""
+    known, rows = catalog.load(), []
+    for path in tables:
+        for row in read_table(path, ("id", "gpu", "model", "tpot_ms")):
+            try:
+                run, measured = read_run(row, known), float(row["tpot_ms"] or 0)
+            except (ArmillaryError, ValueError):
+                continue
+            if measured > 0 and math.isfinite(run.concurrency) and run.engine in ENGINES:
+                rows.append((row, run))
+    return rows
+
+
+def held_out(rows: list[Row], whole: Rows, found: dict[str, float]) -> None:
+    """Fit anew without each model, and without each release, and print how far off what was left out is."""
+    start = np.log([found[p.name] for p in parameters(whole.levels)])
+    for what in ("model", "release"):
+        labels: Any = np.array([u.model.name for u in whole.runs]) if what == "model" else whole.level
+        left: list[np.ndarray] = []
+        for label in sorted(set(labels) - {""}):
+            out = labels == label
+            some = Rows([r for r, o in zip(rows, out, strict=True) if not o], whole.levels)
+            v = fit(some, start, rounds=4)
+            if what == "release":  # as one that nobody has seen
+                v |= {f"{name}.{label}": 1.0 for name in VINTAGE}
+            left.append((whole.steady(v).tpot / whole.tpot - 1)[out])
+            report(f"without {what} {label}", left[-1])
+        report(f"each {what} left out", np.concatenate(left))
 
 
 def main() -> None:
@@ -336,41 +280,24 @@ def main() -> None:
     arguments.add_argument("--write", action="store_true")
     arguments.add_argument("--held-out", action="store_true")
     chosen = arguments.parse_args()
-    known, rows = catalog.load(), []
-    for path in chosen.tables:
-        for row in read_table(path, ("id", "gpu", "model", "tpot_ms")):
-            try:
-                run = read_run(row, known)
-                measured = float(row["tpot_ms"] or 0)
-            except (ArmillaryError, ValueError):
-                continue
-            if measured > 0 and math.isfinite(run.concurrency) and run.engine in ENGINES:
-                rows.append((row, run))
-    runs = Runs(rows)
-    found = fit(runs, rounds=10)
-    errors = runs.tpot(found) / runs.measured - 1
-    report("all rows, in sample", errors)
-    report("aggregated", errors[~runs.apart])
-    report("disaggregated", errors[runs.apart])
+    rows = read_rows(chosen.tables)
+    whole = Rows(rows)
+    found = fit(whole, rounds=12)
+    steady = whole.steady(found)
+    errors = steady.tpot / whole.tpot - 1
+    report("time per output token, all rows, in sample", errors)
+    report("aggregated", errors[~whole.apart])
+    report("disaggregated", errors[whole.apart])
+    report("time to first token, quiet rows", (steady.ttft / whole.ttft - 1)[whole.quiet])
     if chosen.write:
         words = f"fitted: tools/fit_serving.py on {len(rows)} published closed loops, 2026-11"
-        none = dict.fromkeys(("latency", "request", "token", "handover"), 0.0)
-        TARGET.write_text(toml(found, dict.fromkeys(ENGINES, none), untold(runs), words), "utf-8")
+        missing, none = untold(whole), dict.fromkeys(ENGINES, 0.0)
+        TARGET.write_text(toml(found, whole.levels, none, missing, words), "utf-8")
         serving_table.cache_clear()
-        TARGET.write_text(toml(found, fit_front(rows), untold(runs), words), "utf-8")
+        TARGET.write_text(toml(found, whole.levels, handovers(rows), missing, words), "utf-8")
         print(f"wrote {TARGET}", file=sys.stderr)
-    if not chosen.held_out:
-        return
-    start = np.log([found[p.name] for p in parameters()])
-    for what in ("model", "release"):
-        labels = np.array([u.model.name if what == "model" else f"{u.engine} {u.release}" for u in runs.runs])
-        left: list[np.ndarray] = []
-        for label in sorted(set(labels)):
-            out = labels == label
-            v = fit(Runs([r for r, o in zip(rows, out, strict=True) if not o]), start, rounds=4)
-            left.append((runs.tpot(v) / runs.measured - 1)[out])
-            report(f"without {what} {label}", left[-1])
-        report(f"each {what} left out", np.concatenate(left))
+    if chosen.held_out:
+        held_out(rows, whole, found)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ from armillary.serving.precision import PEAK_KEY, Precision
 
 Table = Mapping[str, Any]
 
+KERNEL_FIELDS = ("dense_flops", "expert_flops", "bf16_flops", "attention_flops")
+HOST_FIELDS = ("launch", "host_step", "host_sequence")
+"""Fields of `Sustained` that a release of an engine scales as one: its kernels' rates, its host's times."""
+
 STREAM_KEY = {"nvfp4": "fp4", "mxfp4": "mxfp4", "int4": "int4", "int8": "fp8", "mxfp8": "fp8", "fp16": "bf16"}
 """Key of the calibration's tables for a weight format, where it is not the format's own name."""
 
@@ -44,6 +48,7 @@ def sustained(
     engine: str,
     chosen: Precision,
     nic_bandwidth: float,
+    release: str = "",
     known: Table | None = None,
 ) -> Sustained:
     """Rates, bandwidths and latencies that an engine sustains on a chip.
@@ -56,6 +61,8 @@ def sustained(
     chosen : Precision
     nic_bandwidth : float
         Of one accelerator, one direction, e.g. ``system.nic_bandwidth``. [byte/s]
+    release : str
+        Of the engine, e.g. ``"0.19.0"``; one that is not calibrated, or none, is as the engine in the mean.
     known : mapping, optional
         Another calibration, in the form of `serving_table`.
 
@@ -72,7 +79,8 @@ def sustained(
     software, shared = table["engines"][engine], table["common"]
     silicon = table["generations"][generation_of(chip, table)[0]]
     dense, experts = _key(chosen.dense), _key(chosen.experts)
-    return Sustained(
+    vintage = vintage_of(engine, release, table)
+    found = Sustained(
         dense_flops=_of(silicon["gemm"], dense) * _peak(chip, chosen.dense),
         expert_flops=_of(silicon["experts"], experts) * software["experts"] * _peak(chip, chosen.experts),
         bf16_flops=silicon["gemm"]["bf16"] * chip.peak["bf16"],
@@ -82,7 +90,7 @@ def sustained(
         expert_bandwidth=_of(silicon["expert_stream"], experts) * chip.memory_bandwidth,
         memory_bandwidth=silicon["stream"]["bf16"] * chip.memory_bandwidth,
         cache_bandwidth=silicon["cache"] * chip.memory_bandwidth,
-        gap=silicon["gap"] * software["gaps"],
+        gap=silicon["gap"] * software["gaps"] * vintage["gaps"],
         launch=software["launch"],
         reduce_latency=silicon["reduce"],
         exchange_latency=shared["exchange"],
@@ -91,9 +99,19 @@ def sustained(
         scale_out=shared["scale_out"] * nic_bandwidth,
         host_step=software["host_step"],
         host_sequence=software["host_sequence"],
-        host_prompt=software["host_prompt"],
         skew=shared["skew"],
     )
+    return found._replace(
+        **{name: getattr(found, name) * vintage["kernels"] for name in KERNEL_FIELDS},
+        **{name: getattr(found, name) * vintage["host"] for name in HOST_FIELDS},
+    )
+
+
+def vintage_of(engine: str, release: str, known: Table | None = None) -> dict[str, float]:
+    """How many times the engine's own a release has: rates of kernels, gaps, times of the host, lag [-]."""
+    releases: Mapping[str, dict[str, float]] = (known or serving_table())["engines"][engine]["releases"]
+    same = dict.fromkeys(("kernels", "gaps", "host", "lag"), 1.0)
+    return next((releases[name] for name in releases if release.startswith(name)), same)
 
 
 def acceptance(known: Table | None = None) -> float:
@@ -102,25 +120,35 @@ def acceptance(known: Table | None = None) -> float:
 
 
 class FrontEnd(NamedTuple):
-    """What stands between a user and the engine: HTTP, tokenisation, scheduling, the stream back.
+    """What stands between a user and the engine: HTTP, tokenisation, scheduling ahead, the stream back.
 
-    latency : of each request, whatever the load [s]. request, token : time that the front end is busy with
-    one request, and with each token of its prompt [s]. handover : more where another worker decodes [s].
+    latency : of each request, whatever the load [s]. token : for each token of its prompt [s]. lag : decode
+    steps from when the engine has the first token to when it leaves: batches scheduled ahead, tokens streamed
+    in groups [-]. handover : more where another worker decodes [s].
     """
 
     latency: float
-    request: float
     token: float
+    lag: float
     handover: float
 
     def service(self, prompt: float) -> float:
-        """Time that the front end is busy with one request [s]."""
-        return self.request + self.token * prompt
+        """Time that the front end takes for a prompt's tokens [s]."""
+        return self.token * prompt
+
+    def time(self, prompt: float, step: float, apart: bool = False) -> float:
+        """Time that a request spends outside of the engine before its first token [s].
+
+        prompt : tokens [-]. step : of the engine while it decodes [s]. apart : another worker decodes.
+        """
+        return self.latency + self.service(prompt) + self.lag * step + self.handover * apart
 
 
-def front_end(engine: str, known: Table | None = None) -> FrontEnd:
-    """Return the front end of an engine, one of `engines`."""
-    return FrontEnd(**(known or serving_table())["engines"][engine]["front"])
+def front_end(engine: str, release: str = "", known: Table | None = None) -> FrontEnd:
+    """Return the front end of an engine, one of `engines`, as of a release."""
+    table = known or serving_table()
+    front = FrontEnd(**table["engines"][engine]["front"])
+    return front._replace(lag=front.lag * vintage_of(engine, release, table)["lag"])
 
 
 def _key(form: str) -> str:

@@ -28,7 +28,8 @@ class Replica:
     """One replica of a served model: everything its step time hangs on.
 
     nic_bandwidth : of one accelerator, one direction [byte/s]. drafts : tokens drafted a step [-].
-    context : tokens of a typical sequence, to which windowed layers are evaluated [token].
+    context : tokens of a typical sequence, to which windowed layers are evaluated [token]. release : of the
+    engine, empty for its mean.
     """
 
     model: Transformer
@@ -39,10 +40,11 @@ class Replica:
     nic_bandwidth: float
     drafts: int = 0
     context: float = 4096.0
+    release: str = ""
 
     def known(self) -> Sustained:
         """What chip and engine sustain."""
-        return sustained(self.chip, self.engine, self.precision, self.nic_bandwidth)
+        return sustained(self.chip, self.engine, self.precision, self.nic_bandwidth, self.release)
 
     def speculation(self) -> Speculation | None:
         """Drafts and their acceptance, None without."""

@@ -106,7 +106,7 @@ def built(served: ServedPool, prompt: float, answer: float, longest: float) -> B
     """
     writer = candidate(_replica(served, served.layout, prompt, answer), prompt, longest)
     front = front_end(served.engine)
-    fixed = front.latency + front.request
+    fixed = front.latency
     if served.prefill is None:
         memory = _host_tier(served, writer)
         pool = Pool(

@@ -42,8 +42,8 @@ class Sustained(NamedTuple):
     network_latency : of one message between domains [s].
     scale_up : bandwidth of collectives inside a domain, one direction [byte/s].
     scale_out : of the NIC [byte/s].
-    host_step, host_sequence, host_prompt : host time that a step does not hide: each step, for each decoding
-        sequence, and for each step with prompts [s].
+    host_step, host_sequence : host time that a step does not hide: each step, and for each decoding sequence
+        [s].
     skew : extra load of the busiest expert rank over the mean, for each octave of ranks [-].
     """
 
@@ -65,7 +65,6 @@ class Sustained(NamedTuple):
     scale_out: Numeric
     host_step: Numeric
     host_sequence: Numeric
-    host_prompt: Numeric
     skew: Numeric
 
 

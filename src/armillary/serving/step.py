@@ -45,6 +45,10 @@ EXCHANGE_KERNELS = 4.0
 HEAD_KERNELS = 4.0
 """Kernels behind the last layer: norm, product, sampling; assumption. [-]"""
 
+HOST_SHARPNESS = 4.0
+"""How hard the corner is between a device that computes and a host that launches: infinity is the slower of
+both; assumption. [-]"""
+
 LOGIT_PASSES, LOGIT_BYTES = 3.0, 4.0
 """Times that sampling passes over FP32 logits (scale, maximum, sum) [-], and width [byte]; assumption."""
 
@@ -200,8 +204,11 @@ def step_time(
     gaps = layers.kernels * known.gap
     # Steps with prompts are launched kernel by kernel: where the host is slower, the device waits.
     device = layers.device + gaps
-    waits = np.maximum(layers.kernels * known.launch - device, 0.0) * work.mixed
-    host = known.host_step + known.host_sequence * batch.decodes + work.mixed * known.host_prompt + waits
+    slower = (device**HOST_SHARPNESS + (layers.kernels * known.launch) ** HOST_SHARPNESS) ** (
+        1 / HOST_SHARPNESS
+    )
+    waits = (slower - device) * work.mixed
+    host = known.host_step + known.host_sequence * batch.decodes + waits
     turn = layout.pp
     return StepTime(
         projections=layers.projections * 1.0,

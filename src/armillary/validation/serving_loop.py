@@ -97,14 +97,13 @@ def predict(run: ServingRun, seed: int = 0) -> Measured:
     inside = (outcome.finish > finish[low]) & (outcome.finish <= finish[high]) & done
     rate = float(outcome.output[inside].sum()) / max(float(finish[high] - finish[low]), 1e-9)
     sum_up: Any = np.nanmedian if run.median else np.nanmean
-    return Measured(float(sum_up(outcome.tpot)), float(sum_up(outcome.ttft)) + front_time(run), rate)
+    tpot = float(sum_up(outcome.tpot))
+    return Measured(tpot, float(sum_up(outcome.ttft)) + front_time(run, tpot), rate)
 
 
-def front_time(run: ServingRun) -> float:
-    """Time of a request before and behind the engine [s]."""
-    front = front_end(run.engine)
-    handover = front.handover if run.prefill is not None else 0.0
-    return front.latency + front.service(run.input) + handover
+def front_time(run: ServingRun, tpot: float) -> float:
+    """Time of a request before and behind the engine, given its time per output token [s]."""
+    return front_end(run.engine, run.release).time(run.input, tpot, run.prefill is not None)
 
 
 def _replica(run: ServingRun, pool: Pool) -> Replica:
@@ -117,6 +116,7 @@ def _replica(run: ServingRun, pool: Pool) -> Replica:
         run.nic_bandwidth,
         run.drafts,
         run.input + run.output / 2,
+        run.release,
     )
 
 
@@ -134,18 +134,24 @@ def _cache(run: ServingRun, replica: Replica) -> float:
     return max(tokens, FEWEST_USERS * (run.longest_input + run.longest_output))
 
 
+def step_tokens(run: ServingRun) -> int:
+    """Token budget of a step on one attention-parallel rank, set by scripts or by default [token]."""
+    told = run.settings
+    tokens = told.tokens or int(told.tokens_per_input * run.longest_input)
+    if tokens or run.engine != "trtllm" or run.prefill is not None or not math.isfinite(run.concurrency):
+        return tokens or STEP_TOKENS[run.engine]
+    # TensorRT-LLM's scripts have room for one token of each sequence and one prompt.
+    tokens = int(run.concurrency / float(run.decode.layout.dp) * (1 + run.drafts) + run.longest_input + 64)
+    return max(tokens, LEAST_TOKENS) if run.release.startswith(("1.2", "1.3")) else tokens
+
+
 def _engine(run: ServingRun, pool: Pool, replica: Replica, held: float, sequences: int, role: Any) -> Engine:
     """How each engine batches: vLLM and TensorRT-LLM mix prompts with decodes, SGLang runs prompts first."""
     dp, told = int(pool.layout.dp), run.settings
-    tokens = told.tokens or int(told.tokens_per_input * run.longest_input) or STEP_TOKENS[run.engine]
+    tokens = step_tokens(run)
     hold, company = told.hold, int(told.hold_share * tokens)
-    if run.engine == "trtllm" and role == "both" and math.isfinite(run.concurrency):
-        if not told.tokens:
-            tokens = int(run.concurrency / dp * (1 + run.drafts) + run.longest_input + 64)
-            tokens = max(tokens, LEAST_TOKENS) if run.release.startswith(("1.2", "1.3")) else tokens
-        company = int(told.hold_share * tokens)
-        if dp > 1 and run.median:
-            hold, company = BALANCE_STEPS, int(dp * run.input)
+    if run.engine == "trtllm" and role == "both" and dp > 1 and run.median:
+        hold, company = BALANCE_STEPS, int(dp * run.input)
     batch = min(sequences, told.batch or sequences)
     if role == "decode" and pool.batch:
         batch = min(sequences, pool.batch)
