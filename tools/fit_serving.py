@@ -173,7 +173,7 @@ def report(title: str, errors: np.ndarray) -> None:
 
 
 def handovers(rows: list[Row]) -> dict[str, float]:
-    """Time that a handover to another worker adds to what the simulator says, in the median, by engine [s]."""
+    """Time that a handover adds to what the simulator says, in the median, by engine [s]."""
     left: dict[str, list[float]] = defaultdict(list)
     for row, run in [(r, u) for r, u in rows if u.prefill is not None][::SAMPLE]:
         measured = float(row.get("ttft_ms") or 0) / 1e3

@@ -89,6 +89,7 @@ def predict(run: ServingRun, seed: int = 0) -> Measured:
             decode_replicas=replicas,
             transfer=(0.0, wire),
             first_token="decode",
+            routing="round_robin",  # Dynamo's router does not look at load unless it is told to
             seed=seed,
         )
     done = outcome.completed
