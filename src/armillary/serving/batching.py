@@ -13,7 +13,7 @@ import numpy as np
 
 from armillary.serving.compiled import inlined, kernel
 from armillary.serving.decoders import move_replica, push_decoder, remove_decoder
-from armillary.serving.prefix_cache import count_hits, pin_hits, pin_prompt, trim
+from armillary.serving.prefix_cache import DEVICE, count_hits, pin_hits, pin_prompt, trim, trim_to
 from armillary.serving.queueing import complete, first_waiting, join, quit_queue, release
 from armillary.serving.records import (
     DECODING,
@@ -113,6 +113,26 @@ def cut(rep: Any, eng: Any, table: Any, end: Any, near: Any, place: Any, replica
         move_replica(end, near, place, replica, x.start + leap_time(n, step, slope))
 
 
+@kernel
+def catch_up(rep: Any, eng: Any, table: Any, cache: Any, over: Any, replica: int, now: float) -> None:
+    """Let idle blocks go that the steps of a leap have taken the room of by now, for who looks at them."""
+    x = rep[replica]
+    e = eng[x.group]
+    if x.mode != LEAP or x.ahead <= 1 or e.reserve:
+        return
+    growth = e.tokens_per_step * x.decoding
+    block = over[0].block
+    if cache.idle[replica, DEVICE].count <= np.floor((e.kv_tokens - x.held - x.ahead * growth) / block):
+        return
+    step = table[e.decode + x.decoding] + e.kv * x.context + x.delay
+    slope = e.kv * growth
+    span = now - x.start
+    n = steps_to(span, step, slope, x.ahead)
+    if leap_time(n, step, slope) > span:
+        n -= 1
+    trim_to(cache, replica, x.held + n * growth, e.kv_tokens, block)
+
+
 @inlined
 def notice(
     rep: Any,
@@ -138,8 +158,10 @@ def notice(
             over[0].dirty += 1
     elif x.mode == LEAP and x.ahead > 1 and x.decoding < eng[x.group].max_sequences:
         ahead = x.waiting > 0
-        if ahead and queue.shape[1] > 1:
-            ahead = seq[first_waiting(queue, replica)].level <= seq[slot].level
+        if ahead:
+            # What waits stays blocked, but one from afar or sent anew may go before it, and fit.
+            head, q = seq[first_waiting(queue, replica)], seq[slot]
+            ahead = head.level < q.level or (head.level == q.level and head.ticket < q.ticket)
         if not ahead:
             cut(rep, eng, table, end, near, place, replica, time)
     join(rep, seq, queue, replica, slot)
@@ -210,7 +232,7 @@ def plan(
         q.held = need
         running += 1
         x.held += need
-        if cache is not None:
+        if cache is not None and q.ready == 0:
             q.stored = hits
             q.done = hits * over[0].block
             q.cached = q.done
