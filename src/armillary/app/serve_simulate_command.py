@@ -63,6 +63,7 @@ def simulate(as_json: bool, catalogs: tuple[Path, ...], svg: Path | None, **opti
         service = _filed(options, catalogs)
     else:
         service = _described(options, catalogs)
+    _say_equal_arrivals(service)
     say_if_compiling("running", "serving", "the request simulator")
     users = options["users"]
     found = serve(service) if users is None else serve_closed(service, users)
@@ -131,6 +132,9 @@ def _stream(options: dict[str, Any], pool: ServedPool) -> Stream:
         found = read(options["trace"])
         if pool.model.context:
             check_context(found, pool.model.context)
+        if found.skipped:
+            words = "requests of the trace have an input or output of 0 and are left out"
+            click.echo(f"{found.skipped:,} {words}", err=True)
         asked = replayed(found)
     else:
         rate = options["rate"]
@@ -147,6 +151,21 @@ def _stream(options: dict[str, Any], pool: ServedPool) -> Stream:
         priority = draw.choice(len(shares), len(np.asarray(asked.arrival)), p=shares)
     timeout = target("timeout", options["timeout"])
     return Stream("users", pool.model.name, asked, priority=priority, timeout=timeout)
+
+
+def _say_equal_arrivals(service: Service) -> None:
+    """Say on stderr how many requests of a stream come at the moment of the one before: that is legal."""
+    import numpy as np
+
+    for stream in service.streams:
+        arrival = np.asarray(stream.requests.arrival)
+        equal = int((np.diff(arrival) == 0).sum())
+        if equal:
+            click.echo(
+                f"{stream.name}: {equal:,} of {len(arrival):,} requests arrive together with the one before "
+                f"them; they are taken in the order given",
+                err=True,
+            )
 
 
 def _shares(text: str) -> list[float]:
