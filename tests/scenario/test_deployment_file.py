@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from armillary.errors import ScenarioError
+from armillary.scenario import deployment_file
 from armillary.scenario.deployment_file import builtin_deployments, parse_deployment, read_deployment
+from armillary.scenario.deployment_reference import deployment_reference
 
 GOOD = """\
 name: good
@@ -105,6 +107,13 @@ def test_all_problems_at_once(shipped):
     with pytest.raises(ScenarioError) as error:
         read(bad, shipped)
     assert len([line for line in str(error.value).splitlines() if ": error: " in line]) == 2
+
+
+def test_the_docs_hold_the_reference_and_the_built_in_file():
+    page = (Path(__file__).parents[2] / "docs" / "deployments.md").read_text("utf-8")
+    assert deployment_reference().strip() in page
+    written = Path(deployment_file.__file__).parent / "deployments" / "two-regions.yaml"
+    assert written.read_text("utf-8") in page
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "name: x", "\x00", "pools: {a: {}}\ntraffic: 3"])
