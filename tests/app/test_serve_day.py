@@ -1,12 +1,15 @@
 """`serve day`: a sample tells what all cells do, and a whole day goes on after it was stopped."""
 
 import json
+import os
 from contextlib import nullcontext
 
 import pytest
 
 from armillary.app import console
 from armillary.app.cli import main
+from armillary.app.serve_day_command import processes
+from armillary.errors import ArmillaryError
 
 MIX = "mooncake-conversation"
 DAY = "serve day --model llama-3.1-8b --system p5en --messages 4e5 --cells 5 --replicas 2 --jobs 1 --json"
@@ -69,12 +72,17 @@ def test_a_stopped_day_goes_on_to_the_same_bytes(capsys, tmp_path, monkeypatch):
     assert "is the state of another fleet" in err
 
 
-def test_days_in_words_apart_and_over_processes(capsys):
+def test_days_in_words_apart_and_overprocesses(capsys):
     words = DAY.replace(" --json", "").replace("--jobs 1", "--jobs 2")
     code, out, err = run(capsys, *words.split(), "--sample", "2", "--prefill", "tp=1,replicas=1")
     assert code in (0, None), err
     assert "5 cells of 1 x one accelerator for prompts, 2 x one accelerator for decoding: 15 replicas" in out
     assert "±" in out
+
+
+def test_a_process_that_dies_is_an_error_with_words():
+    with pytest.raises(ArmillaryError, match="a process of the day died"), processes(2) as mapped:
+        list(mapped(os._exit, [1, 1]))
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
     o["block"] = options.block
     o["ttft_limit"], o["tpot_limit"] = options.ttft_limit, options.tpot_limit
     o["e2e_limit"] = options.e2e_limit
-    cache = None
+    cache, host = None, NO_NUMBERS
     if options.block:
         device = np.floor(eng["kv_tokens"] / options.block).astype(np.int64)[rep["group"]]
         tokens = [options.host_tokens if p.host_tokens is None else p.host_tokens for p in pools]
@@ -189,7 +189,7 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
     most = int(eng["max_sequences"].max())
     queue = np.full((replicas, options.levels), -1, np.int64).repeat(2, 1).view(QUEUE)
     durations = np.array([outage.duration for outage in options.outages], float)
-    o["digest"] = _digest(eng, np.concatenate(tables), timers, over, choices, latency, durations)
+    o["digest"] = _digest(eng, np.concatenate(tables), timers, over, choices, latency, durations, host)
     return State(
         rep,
         np.zeros(0, SEQUENCE),
