@@ -188,6 +188,7 @@ def test_equal_arrivals_are_legal_and_said(capsys, tmp_path):
         ("--ttft 0s", "--ttft '0s': must be above 0"),
         ("--users 4", "leave --rate and --trace out"),
         ("--host-memory 5", "has no unit"),
+        ("--routing cache_aware", "of a trace that has them"),
         ("--requests-out requests.csv/x.csv", "cannot be written"),
     ],
 )
@@ -214,3 +215,9 @@ def test_questions_without_an_answer(capsys, words, says):
     code, _, err = run(capsys, "serve", "simulate", *words.split())
     assert code == 2
     assert says in err
+
+
+def test_host_memory_without_blocks_is_said_to_do_nothing(capsys):
+    code, _, err = run(capsys, *ONE.split(), "--rate", "5", "--requests", "20", "--host-memory", "1 TB")
+    assert code in (0, None)
+    assert "host memory changes nothing" in err

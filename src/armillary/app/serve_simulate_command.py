@@ -64,6 +64,9 @@ def simulate(as_json: bool, catalogs: tuple[Path, ...], svg: Path | None, **opti
     else:
         service = _described(options, catalogs)
     _say_equal_arrivals(service)
+    blocked = service.prefix_cache and any(s.requests.block_offsets is not None for s in service.streams)
+    if not blocked and any(pool.host_memory for pool in service.pools):
+        click.echo("no prompt has blocks that are kept, so host memory changes nothing", err=True)
     say_if_compiling("running", "serving", "the request simulator")
     users = options["users"]
     found = serve(service) if users is None else serve_closed(service, users)

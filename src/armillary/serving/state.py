@@ -223,7 +223,10 @@ def _check(pools: Sequence[Pool], options: Options) -> None:
     if options.retries < 0:
         raise InputError(f"retries must be 0 or more. Got {options.retries!r} instead.")
     if options.routing == "cache_aware" and not options.block:
-        raise InputError("routing 'cache_aware' needs prefix blocks: give block_offsets and block_ids")
+        raise InputError(
+            "routing 'cache_aware' needs prefix blocks: requests with block_offsets and block_ids, "
+            "such as of a trace that has them, and a prefix cache that is not switched off"
+        )
     if not (options.host_tokens >= 0 and options.host_transfer >= 0 and options.guard >= 0):
         raise InputError("host_tokens, host_transfer and guard must be 0 or more")
 
