@@ -232,12 +232,13 @@ def plan(
         q.held = need
         running += 1
         x.held += need
-        if cache is not None and q.ready == 0:
-            q.stored = hits
-            q.done = hits * over[0].block
-            q.cached = q.done
-            x.delay += host * over[0].block * e.host_transfer
-            pin_hits(cache, blocks[slot], hits, replica, x, over[0].block)
+        if cache is not None:
+            if q.ready == 0:
+                q.stored = hits
+                q.done = hits * over[0].block
+                q.cached = q.done
+                x.delay += host * over[0].block * e.host_transfer
+                pin_hits(cache, blocks[slot], hits, replica, x, over[0].block)
             trim(cache, replica, x, e.kv_tokens, over[0].block)
         if q.ready:
             start_decoding(rep, seq, heap, replica, slot, per_step)
