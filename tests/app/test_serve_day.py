@@ -72,7 +72,7 @@ def test_a_stopped_day_goes_on_to_the_same_bytes(capsys, tmp_path, monkeypatch):
     assert "is the state of another fleet" in err
 
 
-def test_days_in_words_apart_and_overprocesses(capsys):
+def test_days_in_words_apart_and_over_processes(capsys):
     words = DAY.replace(" --json", "").replace("--jobs 1", "--jobs 2")
     code, out, err = run(capsys, *words.split(), "--sample", "2", "--prefill", "tp=1,replicas=1")
     assert code in (0, None), err
