@@ -113,6 +113,7 @@ def test_a_row_a_request_and_a_figure(capsys, tmp_path):
     assert all(float(r["engine_ttft_s"]) < float(r["ttft_s"]) for r in read if r["ttft_s"])
     assert [p.name for p in rows.parent.iterdir()] == ["requests.csv"]  # no temporary file is left
     assert "time to first token" in figure.read_text("utf-8")
+    assert "120%" not in figure.read_text("utf-8")  # shares end at all
     assert len(run(capsys, *f"{ONE} --rate 50 --requests 500".split())[1].splitlines()) > 6
 
 

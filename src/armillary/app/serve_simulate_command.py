@@ -63,7 +63,6 @@ def simulate(as_json: bool, catalogs: tuple[Path, ...], svg: Path | None, **opti
         service = _filed(options, catalogs)
     else:
         service = _described(options, catalogs)
-    _say_equal_arrivals(service)
     blocked = service.prefix_cache and any(s.requests.block_offsets is not None for s in service.streams)
     if not blocked and any(pool.host_memory for pool in service.pools):
         click.echo("no prompt has blocks that are kept, so host memory changes nothing", err=True)
@@ -138,6 +137,13 @@ def _stream(options: dict[str, Any], pool: ServedPool) -> Stream:
         if found.skipped:
             words = "requests of the trace have an input or output of 0 and are left out"
             click.echo(f"{found.skipped:,} {words}", err=True)
+        equal = int((np.diff(found.arrival) == 0).sum())
+        if equal:
+            click.echo(
+                f"{equal:,} of {found.requests:,} requests arrive together with the one before them; they "
+                f"are taken in the order of the trace",
+                err=True,
+            )
         asked = replayed(found)
     else:
         rate = options["rate"]
@@ -154,21 +160,6 @@ def _stream(options: dict[str, Any], pool: ServedPool) -> Stream:
         priority = draw.choice(len(shares), len(np.asarray(asked.arrival)), p=shares)
     timeout = target("timeout", options["timeout"])
     return Stream("users", pool.model.name, asked, priority=priority, timeout=timeout)
-
-
-def _say_equal_arrivals(service: Service) -> None:
-    """Say on stderr how many requests of a stream come at the moment of the one before: that is legal."""
-    import numpy as np
-
-    for stream in service.streams:
-        arrival = np.asarray(stream.requests.arrival)
-        equal = int((np.diff(arrival) == 0).sum())
-        if equal:
-            click.echo(
-                f"{stream.name}: {equal:,} of {len(arrival):,} requests arrive together with the one before "
-                f"them; they are taken in the order given",
-                err=True,
-            )
 
 
 def _shares(text: str) -> list[float]:
