@@ -8,7 +8,7 @@ from scipy import stats
 from test_fleet import ENGINE
 
 from armillary.errors import InputError
-from armillary.serving.cells import LognormalTraffic, diurnal, simulate_cells, student_t
+from armillary.serving.cells import LognormalTraffic, chosen, diurnal, simulate_cells, student_t
 from armillary.serving.deployment import Pool
 
 TRAFFIC = LognormalTraffic(diurnal(400.0, 4), 1.0, (60.0, 0.8), (20.0, 0.8), most=150)
@@ -62,3 +62,18 @@ def test_any_map_and_resumption_give_the_same(tmp_path):
 def test_wrong_samples_are_named(sample):
     with pytest.raises(InputError, match="sample must be"):
         simulate_cells(TRAFFIC, POOL, cells=9, sample=sample)
+
+
+def test_intervals_hold_over_many_seeds():
+    """Of intervals from 4 of 12 cells as many hold what all cells say as they promise, each seed a fleet."""
+    held, seeds = {0.95: 0, 0.5: 0}, 60
+    for seed in range(seeds):
+        traffic = TRAFFIC._replace(seed=seed, rate=(300.0, 500.0))
+        whole = simulate_cells(traffic, Pool(ENGINE, 3), cells=12, seed=seed)
+        part = whole._replace(sampled=[whole.sampled[i] for i in chosen(12, 4)])
+        right = whole.percentile("ttft", 90).value
+        for confidence in held:
+            low, high = part.percentile("ttft", 90, confidence)[1:]
+            held[confidence] += low <= right <= high
+    assert 0.88 * seeds <= held[0.95]
+    assert 0.3 * seeds <= held[0.5] <= 0.7 * seeds

@@ -168,7 +168,7 @@ def _pool_words(one: dict[str, Any]) -> str:
         layout = f"{one['prefill_replicas']} x {one['prefill']} for prompts, {layout} for decoding"
     where = f" in {one['region']}" if one["region"] else ""
     more = ""
-    if one["prefill"] is not None:
+    if one["prefill"] is not None and one["kv_transfer"]["per_token"]:
         more += f", KV moves at {1 / one['kv_transfer']['per_token']:,.3g} tokens/s"
     if one["host_tokens"]:
         more += f", {one['host_tokens']:,.0f} more in host memory"

@@ -96,7 +96,7 @@ def day(
         claim_folder(state, demand, cells, options["seed"])
     say_if_compiling("running", "serving", "the request simulator")
     count = cells if whole else min(sample, cells)
-    with _processes(min(jobs or os.cpu_count() or 1, count)) as mapped, progress("cells of the day") as step:
+    with processes(min(jobs or os.cpu_count() or 1, count)) as mapped, progress("cells of the day") as step:
         found = simulate_cells(
             CellTraffic(demand, cells, options["seed"]),
             cell.pool,
@@ -121,18 +121,25 @@ def day(
 
 
 @contextmanager
-def _processes(jobs: int) -> Iterator[Map]:
+def processes(jobs: int) -> Iterator[Map]:
     """A map over so many processes; at Ctrl-C what runs ends its cell and nothing new begins."""
     if jobs == 1:
         yield map
         return
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    from armillary.errors import ArmillaryError
 
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_interrupts)
     try:
         yield pool.map
+    except BrokenProcessPool:
+        raise ArmillaryError(
+            "a process of the day died, perhaps for lack of memory; try fewer --jobs"
+        ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

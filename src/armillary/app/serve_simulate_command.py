@@ -63,6 +63,9 @@ def simulate(as_json: bool, catalogs: tuple[Path, ...], svg: Path | None, **opti
         service = _filed(options, catalogs)
     else:
         service = _described(options, catalogs)
+    blocked = service.prefix_cache and any(s.requests.block_offsets is not None for s in service.streams)
+    if not blocked and any(pool.host_memory for pool in service.pools):
+        click.echo("no prompt has blocks that are kept, so host memory changes nothing", err=True)
     say_if_compiling("running", "serving", "the request simulator")
     users = options["users"]
     found = serve(service) if users is None else serve_closed(service, users)
@@ -131,6 +134,16 @@ def _stream(options: dict[str, Any], pool: ServedPool) -> Stream:
         found = read(options["trace"])
         if pool.model.context:
             check_context(found, pool.model.context)
+        if found.skipped:
+            words = "requests of the trace have an input or output of 0 and are left out"
+            click.echo(f"{found.skipped:,} {words}", err=True)
+        equal = int((np.diff(found.arrival) == 0).sum())
+        if equal:
+            click.echo(
+                f"{equal:,} of {found.requests:,} requests arrive together with the one before them; they "
+                f"are taken in the order of the trace",
+                err=True,
+            )
         asked = replayed(found)
     else:
         rate = options["rate"]

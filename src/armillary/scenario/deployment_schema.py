@@ -122,7 +122,7 @@ class DeploymentSpec(Part):
 
     name: Name = Field(description="Name of the deployment")
     about: str = Field("", max_length=10_000, description="What it describes")
-    duration: Duration = Field(600.0, description="Of drawn traffic")
+    duration: Duration = Field(600.0, description="Of drawn traffic; 10 min by default")
     pools: dict[Name, PoolSpec] = Field(min_length=1, max_length=100, description="What serves, by name")
     traffic: dict[Name, TrafficSpec] = Field(min_length=1, max_length=100, description="What asks, by name")
     latency: tuple[LatencySpec, ...] = Field((), max_length=5000, description="Between regions, one way")

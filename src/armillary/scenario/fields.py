@@ -68,6 +68,15 @@ def known_fields(root: type[BaseModel], path: Path) -> list[str]:
     return [] if model is None else [f.alias or name for name, f in model.model_fields.items()]
 
 
+def models_inside(kind: Any) -> list[type[BaseModel]]:
+    """Schemas of parts that a field's type holds: itself, of its entries, or of its items."""
+    found = [model] if (model := _model(kind)) is not None else []
+    for one in _members(kind):
+        if get_origin(one) in (dict, tuple, list):
+            found += [m for argument in get_args(one) if (m := _model(argument)) is not None]
+    return found
+
+
 def short(value: object) -> str:
     """A value as it is shown in a message."""
     text = repr(value)

@@ -13,7 +13,7 @@ import numpy as np
 
 from armillary.serving.compiled import inlined, kernel
 from armillary.serving.decoders import move_replica, push_decoder, remove_decoder
-from armillary.serving.prefix_cache import count_hits, pin_hits, pin_prompt, trim
+from armillary.serving.prefix_cache import DEVICE, count_hits, pin_hits, pin_prompt, trim, trim_to
 from armillary.serving.queueing import complete, first_waiting, join, quit_queue, release
 from armillary.serving.records import (
     DECODING,
@@ -112,6 +112,24 @@ def cut(rep: Any, end: Any, near: Any, place: Any, replica: int, time: float, ev
         move_replica(end, near, place, replica, x.start + leap_time(n, x.step, x.slope))
 
 
+@kernel
+def catch_up(rep: Any, eng: Any, cache: Any, over: Any, replica: int, now: float) -> None:
+    """Let idle blocks go that the steps of a leap have taken the room of by now, for who looks at them."""
+    x = rep[replica]
+    e = eng[x.group]
+    if x.mode != LEAP or x.ahead <= 1 or e.reserve:
+        return
+    growth = e.tokens_per_step * x.decoding
+    block = over[0].block
+    if cache.idle[replica, DEVICE].count <= np.floor((e.kv_tokens - x.held - x.ahead * growth) / block):
+        return
+    span = now - x.start
+    n = steps_to(span, x.step, x.slope, x.ahead)
+    if leap_time(n, x.step, x.slope) > span:
+        n -= 1
+    trim_to(cache, replica, x.held + n * growth, e.kv_tokens, block)
+
+
 @inlined
 def notice(
     rep: Any,
@@ -140,8 +158,10 @@ def notice(
         ahead = x.waiting > 0
         if x.holding:
             ahead = x.asked + seq[slot].length < e.hold_tokens
-        elif ahead and queue.shape[1] > 1:
-            ahead = seq[first_waiting(queue, replica)].level <= seq[slot].level
+        elif ahead:
+            # What waits stays blocked, but one from afar or sent anew may go before it, and fit.
+            head, q = seq[first_waiting(queue, replica)], seq[slot]
+            ahead = head.level < q.level or (head.level == q.level and head.ticket < q.ticket)
         if not ahead:
             cut(rep, end, near, place, replica, time, e.poll)
     join(rep, seq, queue, replica, slot)
@@ -225,11 +245,12 @@ def plan(
         running += 1
         x.held += need
         if cache is not None:
-            q.stored = hits
-            q.done = hits * over[0].block
-            q.cached = q.done
-            x.delay += host * over[0].block * e.host_transfer
-            pin_hits(cache, blocks[slot], hits, replica, x, over[0].block)
+            if q.ready == 0:
+                q.stored = hits
+                q.done = hits * over[0].block
+                q.cached = q.done
+                x.delay += host * over[0].block * e.host_transfer
+                pin_hits(cache, blocks[slot], hits, replica, x, over[0].block)
             trim(cache, replica, x, e.kv_tokens, over[0].block)
         if q.ready:
             if e.tells_first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +14,6 @@ import numpy as np
 from armillary.errors import InputError
 from armillary.serving.candidates import decode_rate, reading_time, steady_rate
 from armillary.serving.demand import Demand, requests
-from armillary.serving.diurnal import DAY
 from armillary.serving.fleet import BuiltPool, ServedPool, built
 from armillary.serving.requests import Requests
 from armillary.serving.service import check_lengths
@@ -75,7 +75,17 @@ def claim_folder(folder: Path, demand: Demand, cells: int, seed: int) -> None:
     InputError
         If the folder is of another day, or cannot be written.
     """
-    asked = {"demand": repr(demand), "cells": cells, "seed": seed, "day": DAY}
+    drawn = demand.lengths.sample(np.random.default_rng(0), SAMPLE)  # arrays of a trace do not show in words
+    lengths = hashlib.blake2b(b"".join(np.ascontiguousarray(part).tobytes() for part in drawn), digest_size=8)
+    asked = {
+        "messages_per_day": demand.messages_per_day,
+        "shape": [demand.shape.name, *demand.shape.relative],
+        "burstiness": demand.burstiness,
+        "growth": demand.growth,
+        "lengths": lengths.hexdigest(),
+        "cells": cells,
+        "seed": seed,
+    }
     path = folder / "day.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)

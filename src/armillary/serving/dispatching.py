@@ -72,7 +72,7 @@ def send(
     group = choose_group(eng, choices[q.model, q.region])
     replica = -1
     if group >= 0:
-        replica = choose_replica(eng, load, cache, blocks, seq, over, group, slot, given)
+        replica = choose_replica(rep, eng, load, cache, blocks, seq, over, group, slot, given)
     if replica < 0:
         end_request(seq, slot, now, REJECTED, NO_REPLICA, over, out, tally, bins)
         return

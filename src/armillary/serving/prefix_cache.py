@@ -200,8 +200,14 @@ def unpin(cache: Any, blocks: Any, stored: int, replica: int, x: Any, block: int
 @kernel
 def trim(cache: Any, replica: int, x: Any, kv_tokens: float, block: int) -> None:
     """Move idle blocks off the device, or drop them, until they fit what KV is not held."""
+    trim_to(cache, replica, x.held, kv_tokens, block)
+
+
+@kernel
+def trim_to(cache: Any, replica: int, held: float, kv_tokens: float, block: int) -> None:
+    """The same where so much KV is held [token]."""
     node, find, idle = cache.node[replica], cache.find[replica], cache.idle[replica]
-    most = int(np.floor((kv_tokens - x.held) / block))
+    most = int(np.floor((kv_tokens - held) / block))
     while idle[DEVICE].count > 0 and idle[DEVICE].count > most:
         which = idle[DEVICE].oldest
         _unlink(node, idle, which)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from armillary.serving.batching import catch_up
 from armillary.serving.compiled import inlined
 from armillary.serving.prefix_cache import count_hits
 from armillary.serving.records import OUT_OF_REACH
@@ -34,7 +35,16 @@ def _draw(load: Any, over: Any, e: Any) -> Any:
 
 @inlined
 def choose_replica(
-    eng: Any, load: Any, cache: Any, blocks: Any, seq: Any, over: Any, group: int, slot: int, given: int
+    rep: Any,
+    eng: Any,
+    load: Any,
+    cache: Any,
+    blocks: Any,
+    seq: Any,
+    over: Any,
+    group: int,
+    slot: int,
+    given: int,
 ) -> Any:
     """Replica of a group for a request, -1 if none is on."""
     e = eng[group]
@@ -59,6 +69,7 @@ def choose_replica(
             limit = load[best] + over[0].guard
             for r in range(e.begin, e.end):
                 if load[r] <= limit:
+                    catch_up(rep, eng, cache, over, r, over[0].now)
                     hits = count_hits(cache, blocks[slot], seq[slot].length, r, over[0].block)[0]
                     if hits > most or (hits == most and load[r] < load[best]):
                         best, most = r, hits

@@ -115,7 +115,7 @@ def run(
                 if q.expired:
                     end_request(seq, slot, now, TIMED_OUT, DEADLINE, over, out, tally, bins)
                     continue
-                target = choose_replica(eng, load, None, blocks, seq, over, e.next_group, slot, -1)
+                target = choose_replica(rep, eng, load, None, blocks, seq, over, e.next_group, slot, -1)
                 if target < 0:
                     end_request(seq, slot, now, REJECTED, NO_REPLICA, over, out, tally, bins)
                     continue

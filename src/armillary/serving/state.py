@@ -174,7 +174,7 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
     o["block"] = options.block
     o["ttft_limit"], o["tpot_limit"] = options.ttft_limit, options.tpot_limit
     o["e2e_limit"] = options.e2e_limit
-    cache = None
+    cache, host = None, NO_NUMBERS
     if options.block:
         device = np.floor(eng["kv_tokens"] / options.block).astype(np.int64)[rep["group"]]
         tokens = [options.host_tokens if p.host_tokens is None else p.host_tokens for p in pools]
@@ -192,7 +192,7 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
     most = int(eng["max_sequences"].max())
     queue = np.full((replicas, options.levels), -1, np.int64).repeat(2, 1).view(QUEUE)
     durations = np.array([outage.duration for outage in options.outages], float)
-    o["digest"] = _digest(eng, np.concatenate(tables), timers, over, choices, latency, durations)
+    o["digest"] = _digest(eng, np.concatenate(tables), timers, over, choices, latency, durations, host)
     return State(
         rep,
         np.zeros(0, SEQUENCE),
@@ -226,7 +226,10 @@ def _check(pools: Sequence[Pool], options: Options) -> None:
     if options.retries < 0:
         raise InputError(f"retries must be 0 or more. Got {options.retries!r} instead.")
     if options.routing == "cache_aware" and not options.block:
-        raise InputError("routing 'cache_aware' needs prefix blocks: give block_offsets and block_ids")
+        raise InputError(
+            "routing 'cache_aware' needs prefix blocks: requests with block_offsets and block_ids, "
+            "such as of a trace that has them, and a prefix cache that is not switched off"
+        )
     if not (options.host_tokens >= 0 and options.host_transfer >= 0 and options.guard >= 0):
         raise InputError("host_tokens, host_transfer and guard must be 0 or more")
 

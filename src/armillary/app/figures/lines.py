@@ -71,6 +71,8 @@ def line_chart(
     single = sorted({p[0] for p in points})
     x = scale(min(xs), max(xs), log_x, LEFT + 26, RIGHT - 26)
     low, high = _reach(ys, log_y, y_unit)
+    if percent and max(ys) <= 1:
+        high = min(high, 1.0)  # of shares there are no more
     y = scale(low, high, log_y, bottom, top)
     write = partial(number, unit=y_unit, percent=percent)
     y_axis(canvas, y, ticks(low, high, log_y, unit=y_unit), y_label, write, LEFT, RIGHT)
