@@ -110,6 +110,7 @@ def test_memory_that_is_short_is_told_with_its_factor(shipped):
         system,
         shipped.accelerator(system.accelerator),
         precision("bf16"),
+        widest=system.scale_up_size,
     )
     assert not found
     assert "memory for weights" in reasons[0].constraint
