@@ -35,7 +35,8 @@ SIMULATED, FLEETS = 6, 3
 RANKED = 4
 """Replicas behind one router when layouts are ranked: most of what pooling gives. [-]"""
 SLACK = 0.8
-"""Of the best simulated rate an accelerator: layouts whose closed form is below are not simulated. [-]"""
+"""Layouts are simulated whose closed form is within this part of the best; more where simulations show that
+the closed form is further off. [-]"""
 FRESH = 1_000_003
 """Added to the seed for the requests of the checks, which no choice has seen."""
 
@@ -114,9 +115,9 @@ def size(
     fresh = drawn(workload, seed + FRESH)
     answers, idle = [], []
     rated: list[_Rated] = []
-    best = 0.0
+    best, gain = 0.0, 1 / SLACK
     for mesh, row, guess in _ranked(found, load, targets)[:SIMULATED]:
-        if guess / mesh.accelerators[row] < SLACK * best:
+        if gain * guess / mesh.accelerators[row] < best:
             break
         c = _candidate(mesh.alone_replica(row), load)
         stay = float(load.output.mean()) * _pace(mesh.each[row], targets.tpot)
@@ -127,7 +128,7 @@ def size(
         one = _highest(c, load, targets, guess, stay, group_of(workload.built_for, guess, RANKED))
         if one is not None:
             rated.append(_Rated(c, one, stay))
-            best = max(best, one / c.accelerators)
+            best, gain = max(best, one / c.accelerators), max(gain, one / guess)
     rated.sort(key=lambda r: -r.rate / r.candidate.accelerators)
     for r in rated[:FLEETS]:
         one_fleet = _together(workload, system, r, load, fresh, targets, price, headroom, seed)

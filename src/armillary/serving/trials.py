@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from armillary.serving.calibration import FrontEnd
 from armillary.serving.deployment import Outage, Pool
@@ -14,13 +15,15 @@ from armillary.serving.simulator import simulate
 from armillary.serving.step_cost import Engine
 from armillary.serving.workload import LARGEST, Load, Targets
 
+Floats = NDArray[np.float64]
+
 TURNS = 8
 """Times that the sequences in flight are replaced in one simulation; the second half is measured. [-]"""
 LEAST = 6_000
 """Requests of one simulation, at least. [-]"""
-STABLE_SHARE, STABLE_LEAST = 0.1, 1.0
-"""Wait for the first token, as a share of the run [-] or in absolute terms [s], from which a queue counts as
-one that grows without end, where no target says so earlier."""
+GROWTH, GROWTH_REPLAYED, RISE = 0.02, 0.1, 0.05
+"""A queue grows without end where the time of a usual request rises by more than these seconds a second, of
+drawn and of replayed requests, from the third quarter to the last, and by more than this part. [-]"""
 CLOSE = 0.02
 """Of a rate: how close the search comes to the highest that holds. [-]"""
 LIGHT, FALLS = 1e-3, 3
@@ -99,7 +102,8 @@ def trial(
         float(np.percentile(tpot[several], at[1])) if several.any() else 0.0,
         float(np.percentile(e2e, at[2])),
     )
-    stable = times[0] < max(STABLE_SHARE * float(found.arrival[-1]), STABLE_LEAST)
+    usual = ttft + tpot * float(np.mean(np.asarray(requests.output)))
+    stable = _steady(usual, found.arrival[late], GROWTH if load.trace is None else GROWTH_REPLAYED)
     holds = (
         stable
         and good >= targets.goodput
@@ -113,6 +117,16 @@ def trial(
         cached = max(1 - float(found.replicas.prefilled.sum() / prompts.sum()), 0.0)
     pace = float(tpot[several].mean()) if several.any() else 0.0
     return Trial(*times, pace, good, cached, len(ttft), holds)
+
+
+def _steady(time: Floats, arrival: Floats, growth: float) -> bool:
+    """Whether requests of the later half of a run take no longer than those of the earlier."""
+    middle = len(time) // 2
+    if not middle:
+        return True
+    before, after = float(time[:middle].mean()), float(time[middle:].mean())
+    span = float(arrival[middle:].mean() - arrival[:middle].mean())
+    return after - before < max(growth * span, RISE * before)
 
 
 def highest_rate(run: Callable[[float], Trial], guess: float) -> tuple[float, Trial] | None:
