@@ -33,7 +33,8 @@ class Answer(NamedTuple):
 
 
 def _layout(one: Sized | FrontPoint) -> str:
-    return one.layout.words() if one.prefill is None else f"{one.prefill.words()} : {one.layout.words()}"
+    names = [layout.words() for layout in (one.prefill, one.layout) if layout is not None]
+    return " : ".join("tp1" if name == "one accelerator" else name for name in names)
 
 
 def _replicas(one: Sized) -> str:
@@ -112,9 +113,19 @@ def _print_found(found: Sequence[Sized]) -> None:
         return
     several = len({(one.engine, one.precision) for one in found}) > 1
     cached = any(one.cached for one in found)
+    headings = [
+        "system",
+        "layout",
+        "replicas",
+        "spares",
+        "chips",
+        "systems",
+        "TTFT ms",
+        "TPOT ms",
+        "USD/M in",
+    ]
+    headings += [*(["cached"] if cached else []), "out", "USD/1k msg", "MW"]
     table = Table(box=None, pad_edge=False)
-    headings = ["system", "layout", "replicas", "spares", "accelerators", "systems"]
-    headings += ["TTFT", "TPOT", "USD/M in", *(["cached"] if cached else []), "out", "USD/1k msg", "IT power"]
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "system" else "right", no_wrap=True)
     priced = any(one.cost for one in found)
@@ -129,10 +140,10 @@ def _print_found(found: Sequence[Sized]) -> None:
             _spares(one),
             f"{one.accelerators:,}",
             f"{one.systems:,}",
-            f"{one.ttft * 1e3:.0f} ms",
-            f"{one.tpot * 1e3:.1f} ms",
+            f"{one.ttft * 1e3:.0f}",
+            f"{one.tpot * 1e3:.1f}",
             *(f"{cost:.3g}" if one.cost else "-" for cost in costs),
-            f"{one.power / 1e6:.3g} MW",
+            f"{one.power / 1e6:.3g}",
         )
     out().print(table)
     if len(found) > SHOWN:
@@ -148,6 +159,7 @@ def _print_detail(one: Sized, targets: Targets, asked: Workload) -> None:
     console.print(f"{one.system}, {_layout(one)}{apart}:")
     for check in one.checks:
         console.print(f"  {_check_words(check, one)}: {_trial_words(check, targets)}")
+    console.print(f"  steps of up to {one.step_tokens:,} tokens on each attention-parallel rank")
     if one.handover is not None:
         wire = "scale-up network" if one.handover.wire == "scale-up" else "NICs"
         console.print(

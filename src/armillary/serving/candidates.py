@@ -33,17 +33,21 @@ class Candidate:
         return int(self.replica.layout.accelerators)
 
 
-def limits(engine: str, dp: Numeric, longest: float) -> tuple[Numeric, Numeric]:
+def limits(
+    engine: str, dp: Numeric, longest: float, step_tokens: int = STEP_TOKENS
+) -> tuple[Numeric, Numeric]:
     """Sequences at once, and tokens of a step, of a whole replica; numbers or arrays [-], [token].
+
+    step_tokens : of a step on each attention-parallel rank [token].
 
     SGLang runs prompts before decodes, in steps of their own; the simulator does not cut those, nor what it
     computes anew after a preemption, so that a step must hold the longest request.
     """
     sequences = np.where(np.asarray(dp) > 1, RANK_SEQUENCES * dp, MOST_SEQUENCES)
-    return sequences, max(STEP_TOKENS, int(longest) + 1 if engine == "sglang" else 0) * dp
+    return sequences, max(step_tokens, int(longest) + 1 if engine == "sglang" else 0) * dp
 
 
-def candidate(one: Replica, prompt: float, longest: float) -> Candidate:
+def candidate(one: Replica, prompt: float, longest: float, step_tokens: int = STEP_TOKENS) -> Candidate:
     """A replica as the simulator takes it.
 
     Parameters
@@ -51,6 +55,8 @@ def candidate(one: Replica, prompt: float, longest: float) -> Candidate:
     one : Replica
     prompt, longest : float
         Typical prompt, and longest prompt with its answer. [token]
+    step_tokens : int
+        Of a step on each attention-parallel rank, where prompts are cut. [token]
 
     Raises
     ------
@@ -66,7 +72,7 @@ def candidate(one: Replica, prompt: float, longest: float) -> Candidate:
             f"{needed / 1e9:.0f} GB of {usable / 1e9:.0f} GB on each {one.chip.name}; use more "
             f"accelerators a replica or a narrower precision"
         )
-    sequences, tokens = (int(most) for most in limits(one.engine, one.layout.dp, longest))
+    sequences, tokens = (int(most) for most in limits(one.engine, one.layout.dp, longest, step_tokens))
     cost = one.cost(sequences, tokens, prompt)
     return Candidate(one, Engine(cost, room, sequences, tokens, chunked=one.engine != "sglang"), room)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from armillary.model import Transformer
 from armillary.model.transformer import Attention, LatentAttention
 from armillary.serving.calibration import front_end
-from armillary.serving.candidates import limits
+from armillary.serving.candidates import STEP_TOKENS, limits
 from armillary.serving.engine import Replica
 from armillary.serving.layout import EngineLayout
 from armillary.serving.step import Batch
@@ -41,6 +41,7 @@ class Mesh(NamedTuple):
         sequences end [s].
     reading : `[layout]` time that a prompt takes of a replica, in full steps [s].
     first : `[layout]` time to the first token of an idle replica, at the percentile of its target [s].
+    step_tokens : of a step on each attention-parallel rank [token].
     """
 
     replica: Replica
@@ -50,6 +51,7 @@ class Mesh(NamedTuple):
     each: Floats
     reading: Floats
     first: Floats
+    step_tokens: int
 
     @property
     def fits(self) -> NDArray[np.bool_]:
@@ -105,8 +107,10 @@ def layouts(model: Transformer, domain: int, widest: int = WIDEST) -> EngineLayo
     return EngineLayout(tp, pp, dp, ep, domain)
 
 
-def evaluated(one: Replica, load: Load, targets: Targets) -> Mesh:
+def evaluated(one: Replica, load: Load, targets: Targets, step_tokens: int = STEP_TOKENS) -> Mesh:
     """Evaluate all layouts of a replica (arrays `[layout, 1]`) under a load.
+
+    step_tokens : of a step on each attention-parallel rank [token].
 
     Notes
     -----
@@ -118,7 +122,7 @@ def evaluated(one: Replica, load: Load, targets: Targets) -> Mesh:
     held = one.memory()
     cache = CACHE_MARGIN * longest * held.token + held.sequence
     needed = np.ravel((held.weights + held.workspace + cache) / held.usable)
-    sequences, tokens = limits(one.engine, layout.dp, longest)
+    sequences, tokens = limits(one.engine, layout.dp, longest, step_tokens)
     speculation = one.speculation()
     given = 1.0 if speculation is None else float(speculation.tokens_per_step)
     room = np.minimum(sequences, np.maximum(np.floor(held.tokens / context), 1.0))
@@ -153,7 +157,7 @@ def evaluated(one: Replica, load: Load, targets: Targets) -> Mesh:
     alone, each = (np.broadcast_to(t / given, shape) for t in (decode, step))
     rows = np.shape(np.asarray(layout.tp))[0]
     reading, first = (np.broadcast_to(np.ravel(t), (rows,)) for t in (reading, first))
-    return Mesh(one, needed, np.broadcast_to(batch, shape), alone, each, reading, first)
+    return Mesh(one, needed, np.broadcast_to(batch, shape), alone, each, reading, first, step_tokens)
 
 
 def steady_rates(mesh: Mesh, load: Load, targets: Targets) -> tuple[Floats, Floats]:

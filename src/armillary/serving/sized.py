@@ -43,7 +43,7 @@ class Sized:
     the power counted [J]. tokens_per_accelerator : output, of those that are not spares, at the highest rate
     that holds [1/s].
     interactivity : tokens a user gets at the percentile [1/s].
-    engine, precision : of all replicas.
+    engine, precision : of all replicas. step_tokens : of a step on each attention-parallel rank [token].
     spares, prefill_spares : of the replicas, those for failures [-].
     systems : UltraServers or nodes that hold the replicas [-]. host_vcpus : that these bring [-].
     per_message : cost of one [USD]. energy_per_message : [J].
@@ -70,6 +70,7 @@ class Sized:
     interactivity: float
     engine: str = ""
     precision: Precision = PRECISIONS["fp8"]
+    step_tokens: int = 0
     spares: int = 0
     prefill_spares: int = 0
     systems: int = 0
@@ -229,6 +230,7 @@ def sized(
         interactivity=1.0 / worst[1] if worst[1] > 0 else math.inf,
         engine=writer.replica.engine,
         precision=writer.replica.precision,
+        step_tokens=writer.engine.max_tokens // int(writer.replica.layout.dp),
         spares=extra,
         prefill_spares=before_extra,
         systems=domains,

@@ -32,6 +32,10 @@ __all__ = ["Infeasible", "Sized", "Targets", "Workload", "meshes", "pareto", "si
 
 SIMULATED, FLEETS = 6, 3
 """Layouts that are simulated in small groups, and that become fleets. [-]"""
+BUDGETS = (8192, 2048)
+"""Tokens of a step on each attention-parallel rank that are tried: large ones read prompts in fewer steps,
+small ones keep decoding going meanwhile; the first is the default of vLLM's server, the second an
+assumption. [token]"""
 RANKED = 4
 """Replicas behind one router when layouts are ranked: most of what pooling gives. [-]"""
 SLACK = 0.8
@@ -119,7 +123,7 @@ def size(
     for mesh, row, guess in _ranked(found, load, targets)[:SIMULATED]:
         if gain * guess / mesh.accelerators[row] < best:
             break
-        c = _candidate(mesh.alone_replica(row), load)
+        c = _candidate(mesh, row, load)
         stay = float(load.output.mean()) * _pace(mesh.each[row], targets.tpot)
         told = _idle(c, load, targets)
         if not told.holds:
@@ -130,7 +134,7 @@ def size(
             rated.append(_Rated(c, one, stay))
             best, gain = max(best, one / c.accelerators), max(gain, one / guess)
     rated.sort(key=lambda r: -r.rate / r.candidate.accelerators)
-    for r in rated[:FLEETS]:
+    for r in _distinct(rated)[:FLEETS]:
         one_fleet = _together(workload, system, r, load, fresh, targets, price, headroom, seed)
         answers += [] if one_fleet is None else [one_fleet]
     if disaggregate:
@@ -156,19 +160,20 @@ def meshes(
     drafts: int = 0,
     widest: int = WIDEST,
 ) -> list[Mesh]:
-    """Closed forms of all layouts, one mesh for each engine and precision; see `size`."""
+    """Closed forms of all layouts, one mesh for each engine, precision and budget of a step; see `size`."""
     formats = [precision] if isinstance(precision, Precision) else list(precision)
     names = [engine] if isinstance(engine, str) else list(engine)
     if not formats or not names:
         raise InputError("a size needs an engine and a precision at least")
     grid = layouts(model, system.scale_up_size, widest)
-    return [
-        evaluated(
-            Replica(model, chip, grid, form, name, system.nic_bandwidth, drafts, load.context), load, targets
-        )
-        for name in names
-        for form in formats
-    ]
+    found = []
+    for name in names:
+        for form in formats:
+            one = Replica(model, chip, grid, form, name, system.nic_bandwidth, drafts, load.context)
+            # SGLang does not cut prompts (see `candidates.limits`): its budget changes nothing.
+            for tokens in BUDGETS[: 1 if name == "sglang" else None]:
+                found.append(evaluated(one, load, targets, tokens))
+    return found
 
 
 def _sample(workload: Workload, model: Transformer, seed: int) -> Load:
@@ -219,10 +224,14 @@ def _pace(each: np.ndarray, limit: float) -> float:
     return float(within.max() if len(within) else each.min())
 
 
-def _candidate(one: Replica, load: Load) -> Candidate:
-    c = candidate(one, float(load.read.mean()), load.longest)
+def _candidate(mesh: Mesh, row: int, load: Load) -> Candidate:
+    c = _whole(mesh, row, load)
     engine = with_prefixes(c.engine, load)
-    return Candidate(one, engine, engine.kv_tokens)
+    return Candidate(c.replica, engine, engine.kv_tokens)
+
+
+def _whole(mesh: Mesh, row: int, load: Load) -> Candidate:
+    return candidate(mesh.alone_replica(row), float(load.read.mean()), load.longest, mesh.step_tokens)
 
 
 def _idle(c: Candidate, load: Load, targets: Targets) -> Trial:
@@ -290,19 +299,18 @@ def _apart(
     answer, built = float(load.output.mean()), workload.built_for
     readers, writers = [], []
     for row in reading_rows(mesh, targets):
-        c = _candidate(mesh.alone_replica(row), load)
+        c = _candidate(mesh, row, load)
         guess = 1 / float(mesh.reading[row])
         group = group_of(built, guess, GROUP)
         rate = reading_rate(c, load, targets, guess, float(mesh.first[row]), group)
         if rate > 0:
             readers.append(_Rated(c, rate, float(mesh.first[row])))
     for row in writing_rows(mesh, decoding):
-        bare = mesh.alone_replica(row)
-        c = candidate(bare, float(load.read.mean()), load.longest)
+        c = _whole(mesh, row, load)
         stay = answer * _pace(mesh.alone[row], targets.tpot)
         rate = writing_rate(c, load, targets, float(decoding[row]), stay)
         if rate > 0:
-            writers.append(_Rated(_candidate(bare, load), rate, stay))
+            writers.append(_Rated(_candidate(mesh, row, load), rate, stay))
     if not readers or not writers:
         return
     before = max(readers, key=lambda r: r.rate / r.candidate.accelerators)
@@ -340,6 +348,15 @@ def _apart(
             load,
             across,
         )
+
+
+def _distinct(rated: Sequence[_Rated]) -> list[_Rated]:
+    """The first of those that differ in nothing but the budget of a step."""
+    first: dict[object, _Rated] = {}
+    for r in rated:
+        one = r.candidate.replica
+        first.setdefault((one.layout, one.engine, one.precision), r)
+    return list(first.values())
 
 
 def _missed(idle: Sequence[Trial], targets: Targets, system: str) -> Infeasible:
