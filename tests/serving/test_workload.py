@@ -13,7 +13,7 @@ from armillary.serving.simulator import simulate
 from armillary.serving.step_cost import Engine, StepCost
 from armillary.serving.traces import Blocks, Trace
 from armillary.serving.trials import with_prefixes
-from armillary.serving.workload import check_question, drawn, replayed
+from armillary.serving.workload import busiest_hour, check_question, drawn, replayed
 
 MIX = Mix(Fixed(800), Fixed(200), cached=0.25)
 
@@ -118,6 +118,15 @@ def test_prefixes_scale_the_cache_and_the_prompts_exactly_in_the_mean():
     assert found.kv_tokens / (600 + 100) == pytest.approx(90_000 / (800 + 100))
     assert found.cost.kv * (600 + 100) == pytest.approx(1e-9 * (800 + 100))
     assert with_prefixes(engine, load._replace(cached=np.zeros_like(load.cached))) is engine
+
+
+def test_a_long_trace_has_its_busiest_hour():
+    """Three hours of one, three and two requests a second: the mean is two, the peak three."""
+    times = np.concatenate([3600 * h + np.arange(3600 * n) / n for h, n in enumerate((1, 3, 2))])
+    ones = np.ones(len(times), int)
+    trace = Trace(np.append(times, 3 * 3600.0), np.append(ones, 1), np.append(ones, 1), None, 0, "azure")
+    assert busiest_hour(trace) == pytest.approx(1.5, rel=1e-3)
+    assert busiest_hour(trace._replace(arrival=trace.arrival / 2)) == 1.0
 
 
 @pytest.mark.parametrize(

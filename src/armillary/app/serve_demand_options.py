@@ -243,7 +243,7 @@ def asked_workload(
     from armillary.serving.demand import messages_of_users
     from armillary.serving.diurnal import named_shape
     from armillary.serving.lengths import joint
-    from armillary.serving.workload import Workload
+    from armillary.serving.workload import HOUR, Workload, busiest_hour
 
     given = [n for n, v in (("--users", users), ("--messages", messages), ("--rate", rate)) if v is not None]
     if len(given) > 1:
@@ -272,10 +272,11 @@ def asked_workload(
         messages = messages_of_users(users, per_user)
     mean = messages / DAY if messages is not None else rate if rate is not None else own
     assert mean is not None
-    # A trace at its own rate brings its own hours.
-    level = (
-        1.0 if not given and shape is None else named_shape(shape or "servegen-language-large").peak_over_mean
-    )
+    # A trace of hours brings its own peak; one that is shorter, at another rate, says nothing of a day.
+    if trace is not None and shape is None and (not given or trace.arrival[-1] >= 2 * HOUR):
+        level = busiest_hour(trace)
+    else:
+        level = named_shape(shape or "servegen-language-large").peak_over_mean
     return Workload(
         mean,
         mean * level,

@@ -236,8 +236,7 @@ def _whole(mesh: Mesh, row: int, load: Load) -> Candidate:
 
 def _idle(c: Candidate, load: Load, targets: Targets) -> Trial:
     """Times of requests that come one by one."""
-    alone = load if load.trace is None else load._replace(trace=None, cached=np.zeros_like(load.cached))
-    return trial(Pool(c.engine), alone, 1e-4, 4000, targets, front_end(c.replica.engine))
+    return trial(Pool(c.engine), load, 1e-4, 4000, targets, front_end(c.replica.engine))
 
 
 def _highest(

@@ -89,7 +89,7 @@ def trial(
     prompts = np.asarray(requests.input, float)
     # The front end reads the whole prompt, also what a prefix cache has.
     whole = prompts if load.trace is not None else load.input[:n]
-    more = front.latency + front.service(1.0) + front.token * (whole - 1.0)
+    more = front.latency + front.request + front.token * whole
     ttft = found.ttft + more
     tpot = np.nan_to_num(found.tpot, nan=0.0)
     e2e = found.e2e + more + (front.handover if pool.decode is not None else 0.0)

@@ -16,6 +16,8 @@ from armillary.serving.traces import Trace, take
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+HOUR = 3600.0
+"""[s]"""
 LARGEST = 200_000
 """Requests that are drawn, and the most of one simulation. [-]"""
 
@@ -192,6 +194,16 @@ def replayed(trace: Trace, rate: float, count: int, seed: int = 0) -> Requests:
         block_ids=ids,
         block_size=trace.block_size,
     )
+
+
+def busiest_hour(trace: Trace) -> float:
+    """Rate of a trace's busiest whole hour over its mean; 1 where it has less than two hours [-]."""
+    span = float(trace.arrival[-1])
+    hours = int(span // HOUR)
+    if hours < 2:
+        return 1.0
+    counts = np.bincount((trace.arrival // HOUR).astype(int), minlength=hours)[:hours]
+    return max(float(counts.max()) / HOUR * span / trace.requests, 1.0)
 
 
 def check_question(workload: Workload, targets: Targets, headroom: float) -> None:
