@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from armillary.model import transformer
 from armillary.serving import Batch, EngineLayout, Targets, Workload, precision
+from armillary.serving.apart import in_time
 from armillary.serving.front import front
 from armillary.serving.lengths import Fixed, Mix, lognormal_of_mean
 from armillary.serving.mesh import evaluated, layouts, not_beaten, steady_rates
@@ -130,7 +131,7 @@ def test_apart_a_point_pays_for_its_prompts(meshed, load):
     """Accelerators' time of an answer is that of its decoding and that of its prompt."""
     mesh = meshed("llama-3.1-70b")
     answer = float(load.output.mean())
-    right = mesh.fits & (mesh.first <= TARGETS.ttft)
+    right = in_time(mesh, TARGETS)
     least = (mesh.reading * mesh.accelerators)[right].min()
     for p in front([mesh], load, TARGETS, "p5en"):
         if p.prefill is not None:

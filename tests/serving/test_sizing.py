@@ -289,6 +289,8 @@ def test_drafts_quicken_tokens(sized):
     plain, drafted = (sized(targets, model="deepseek-v3", disaggregate=False, drafts=n) for n in (0, 3))
     assert not plain[0] or least(drafted) < least(plain)
     assert drafted[0]
+    with pytest.raises(InputError, match="no modules to draft with"):
+        sized(targets, drafts=2)
     assert all(one.tpot <= 0.01 for one in drafted[0])
 
 

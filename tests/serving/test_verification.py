@@ -46,6 +46,18 @@ def test_the_highest_rate_is_the_edge_of_the_target():
     assert highest_rate(lambda r: trial(Pool(QUEUE), LOAD, r, 6000, Targets(ttft=0.09), FRONT), 5.0) is None
 
 
+def test_the_front_end_and_the_handover_are_in_the_first_token():
+    front = FrontEnd(0.1, 0.02, 1e-4, 0.3)
+    load = drawn(Workload(1.0, 1.0, Mix(Fixed(100), Fixed(3))), 1)
+    writer = Engine(StepCost(np.full(101, 0.01), np.full(101, 0.01), 0.0, 0.0), 1e6, 100, 100)
+    pools = Pool(writer), Fleet(writer, QUEUE, front, 1.0).pool(1, 1)
+    one, apart = (trial(pool, load, 1e-3, 1000, Targets(), front) for pool in pools)
+    assert one.ttft == pytest.approx(0.01 + 0.1 + 0.02 + 0.01)
+    assert apart.ttft == pytest.approx(SERVICE + 0.1 + 0.02 + 0.01 + 0.3)
+    assert one.e2e == pytest.approx(one.ttft + 0.02)
+    assert apart.e2e == pytest.approx(apart.ttft + 0.02)
+
+
 def test_goodput_counts_what_meets_all_at_once():
     targets = Targets(ttft=0.25, e2e=0.2, percentile=10.0)
     told = trial(Pool(QUEUE), LOAD, 6.0, 20_000, targets, FRONT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from armillary.catalog.records import System
 from armillary.model.bytes import kv_cache_bytes_per_token
@@ -23,14 +24,19 @@ INSTANT = 1e-9
 """Step of what reads prompts at once, so that decoding is seen alone. [s]"""
 
 
+def in_time(mesh: Mesh, targets: Targets) -> NDArray[np.bool_]:
+    """`[layout]` whether one prompt alone, handed over, has its first token within the target."""
+    return mesh.fits & (mesh.first + front_end(mesh.replica.engine).handover <= targets.ttft)
+
+
 def reading_rows(mesh: Mesh, targets: Targets) -> list[int]:
     """Layouts to read prompts with: none other has more prompts an accelerator and an earlier first token."""
-    rate = np.where(mesh.fits & (mesh.first <= targets.ttft), 1 / (mesh.reading * mesh.accelerators), 0.0)
+    rate = np.where(in_time(mesh, targets), 1 / (mesh.reading * mesh.accelerators), 0.0)
     rows = np.flatnonzero(not_beaten(rate, -mesh.first) & (rate > 0))
     return [int(r) for r in sorted(rows, key=lambda r: -rate[r])[:READERS]]
 
 
-def writing_rows(mesh: Mesh, decoding: np.ndarray) -> list[int]:
+def writing_rows(mesh: Mesh, decoding: NDArray[np.float64]) -> list[int]:
     """Layouts to decode with: none other has more requests an accelerator at the target and a quicker token.
 
     decoding : `[layout]` rate in closed form [1/s].
@@ -47,6 +53,7 @@ def reading_rate(c: Candidate, load: Load, targets: Targets, guess: float, first
     if load.trace is not None:
         alone = alone._replace(trace=load.trace._replace(output=np.ones_like(load.trace.output)))
     front = front_end(c.replica.engine)
+    front = front._replace(latency=front.latency + front.handover)
     only = targets._replace(tpot=math.inf, e2e=math.inf)
 
     def run(rate: float) -> Trial:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from armillary.serving.apart import in_time
 from armillary.serving.layout import EngineLayout
 from armillary.serving.mesh import Mesh, not_beaten
 from armillary.serving.precision import Precision
@@ -57,8 +58,8 @@ def front(
     points = []
     for at, mesh in enumerate(found):
         width = mesh.accelerators[:, None]
-        right = mesh.fits & (mesh.first <= targets.ttft)
-        ways = [(mesh.each, right, 0.0, -1)]
+        ways = [(mesh.each, mesh.fits & (mesh.first <= targets.ttft), 0.0, -1)]
+        right = in_time(mesh, targets)
         if apart and right.any():
             work = np.where(right, mesh.reading * mesh.accelerators, np.inf)
             reader = int(work.argmin())

@@ -16,7 +16,7 @@ import numpy as np
 from armillary.catalog.records import Accelerator, System
 from armillary.errors import InputError
 from armillary.model import Transformer
-from armillary.serving.apart import handover, reading_rate, reading_rows, writing_rate, writing_rows
+from armillary.serving.apart import handover, in_time, reading_rate, reading_rows, writing_rate, writing_rows
 from armillary.serving.calibration import front_end
 from armillary.serving.candidates import Candidate, candidate
 from armillary.serving.deployment import Pool
@@ -120,8 +120,8 @@ def size(
     answers, idle = [], []
     rated: list[_Rated] = []
     best, gain = 0.0, 1 / SLACK
-    for mesh, row, guess in _ranked(found, load, targets)[:SIMULATED]:
-        if gain * guess / mesh.accelerators[row] < best:
+    for mesh, row, guess in _ranked(found, load, targets):
+        if len(rated) == SIMULATED or gain * guess / mesh.accelerators[row] < best:
             break
         c = _candidate(mesh, row, load)
         stay = float(load.output.mean()) * _pace(mesh.each[row], targets.tpot)
@@ -163,6 +163,8 @@ def meshes(
     """Closed forms of all layouts, one mesh for each engine, precision and budget of a step; see `size`."""
     formats = [precision] if isinstance(precision, Precision) else list(precision)
     names = [engine] if isinstance(engine, str) else list(engine)
+    if drafts and model.mtp_layer() is None:
+        raise InputError(f"{model.name} has no modules to draft with (MTP); leave drafts at 0")
     if not formats or not names:
         raise InputError("a size needs an engine and a precision at least")
     grid = layouts(model, system.scale_up_size, widest)
@@ -289,7 +291,7 @@ def _apart(
     """Fleets with prompts and decoding apart, of the engine and precision whose closed form is best."""
 
     def promise(mesh: Mesh) -> float:
-        read = np.where(mesh.fits & (mesh.first <= targets.ttft), mesh.reading * mesh.accelerators, np.inf)
+        read = np.where(in_time(mesh, targets), mesh.reading * mesh.accelerators, np.inf)
         rate = steady_rates(mesh, load, targets)[1] / mesh.accelerators
         return -float(read.min() + 1 / max(float(rate.max()), 1e-30))
 
