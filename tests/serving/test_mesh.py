@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from armillary.model import transformer
 from armillary.serving import Batch, EngineLayout, Targets, Workload, precision
-from armillary.serving.apart import in_time
+from armillary.serving.apart import in_time, reading_rate, writing_rate
+from armillary.serving.candidates import candidate
 from armillary.serving.front import front
 from armillary.serving.lengths import Fixed, Mix, lognormal_of_mean
 from armillary.serving.mesh import evaluated, layouts, not_beaten, steady_rates
@@ -149,3 +150,22 @@ def test_fixed_lengths_have_a_memory_in_closed_form(shipped):
         needed.append(meshes(load, TARGETS, model, system, chip, precision("fp8"))[0].needed[:4])
     assert needed[2] - needed[1] == pytest.approx(needed[1] - needed[0], rel=1e-6)
     assert (needed[1] > needed[0]).all()
+
+
+@pytest.mark.parametrize("row_of", [(1, 1, 1), (4, 1, 1), (8, 1, 1)])
+def test_pools_apart_serve_in_the_simulator_what_the_closed_form_says(shipped, row_of):
+    """Decoding alone, the rate within a target to 5%; prompts alone, nearly all of their time."""
+    system = shipped.system("p5en")
+    chip, model = shipped.accelerator(system.accelerator), transformer(shipped.model("llama-3.1-8b"))
+    load = drawn(Workload(1.0, 1.0, Mix(Fixed(1000), Fixed(200))), 0)
+    targets = Targets(tpot=0.012, percentile=50.0)
+    mesh = meshes(load, targets, model, system, chip, precision("fp8"))[0]
+    degrees = zip(*(np.ravel(part).tolist() for part in mesh.replica.layout[:3]), strict=True)
+    row = list(degrees).index(row_of)
+    c = candidate(mesh.alone_replica(row), 1000.0, 1200.0)
+    decoding = float(steady_rates(mesh, load, targets)[1][row])
+    found = writing_rate(c, load, targets, decoding, 200 * 0.012)
+    assert found == pytest.approx(decoding, rel=0.05)
+    full = 1 / float(mesh.reading[row])
+    read = reading_rate(c, load, Targets(), full, float(mesh.first[row]), 4)
+    assert 0.9 * full < read < 1.05 * full

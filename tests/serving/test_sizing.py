@@ -7,6 +7,7 @@ import pytest
 from armillary.errors import InputError
 from armillary.model import transformer
 from armillary.serving import Targets, Workload, precision, size
+from armillary.serving.calibration import front_end
 from armillary.serving.lengths import Fixed, Mix
 from armillary.serving.mixes import named_mix
 from armillary.serving.sizing import pareto
@@ -168,12 +169,13 @@ def test_what_is_printed_was_simulated_with_spares_down(sized):
 
 
 def test_a_percentile_of_its_own_binds_alone(sized):
-    """A first token that all of p50 get in time, p99.9 do not: the shared percentile stays what it was."""
-    mild = Targets(ttft=0.08, tpot=0.02, ttft_percentile=50.0)
+    """A first token that half get in time and p99.5 do not: the shared percentile stays what it was."""
+    front = front_end("vllm")
+    limit = front.latency + front.service(800.0) + 0.02
+    mild = Targets(ttft=limit, tpot=0.02, ttft_percentile=50.0)
     found, _ = sized(mild, mean=400.0)
-    assert all(one.ttft <= 0.08 for one in found)
-    strict = mild._replace(ttft_percentile=99.5)
-    again, reasons = sized(strict, mean=400.0)
+    assert all(one.ttft <= limit for one in found)
+    again, reasons = sized(mild._replace(ttft_percentile=99.5), mean=400.0)
     assert not again or least((again, reasons)) > least((found, []))
 
 
@@ -284,14 +286,14 @@ def test_the_same_question_has_the_same_answer(sized):
 
 
 def test_drafts_quicken_tokens(sized):
-    """Accepted drafts give several tokens a step, so that a target below one step's time can be held."""
-    targets = Targets(tpot=0.01)
+    """Accepted drafts give several tokens a step, so that more sequences hold the target."""
+    targets = Targets(tpot=0.02)
     plain, drafted = (sized(targets, model="deepseek-v3", disaggregate=False, drafts=n) for n in (0, 3))
-    assert not plain[0] or least(drafted) < least(plain)
+    assert least(drafted) < least(plain)
     assert drafted[0]
     with pytest.raises(InputError, match="no modules to draft with"):
         sized(targets, drafts=2)
-    assert all(one.tpot <= 0.01 for one in drafted[0])
+    assert all(one.tpot <= 0.02 for one in drafted[0])
 
 
 def test_bad_numbers_are_refused(sized):
