@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from armillary.model import transformer
 from armillary.serving import Batch, EngineLayout, Targets, Workload, precision
 from armillary.serving.apart import in_time, reading_rate, writing_rate
+from armillary.serving.calibration import front_end
 from armillary.serving.candidates import candidate
+from armillary.serving.deployment import Pool
 from armillary.serving.front import front
 from armillary.serving.lengths import Fixed, Mix, lognormal_of_mean
 from armillary.serving.mesh import evaluated, layouts, not_beaten, steady_rates
 from armillary.serving.sizing import meshes
+from armillary.serving.trials import highest_rate, trial, turns
 from armillary.serving.workload import drawn
 
 LENGTHS = Mix(lognormal_of_mean(1200, 900, 8000), lognormal_of_mean(250, 150, 2000), cached=0.3)
@@ -169,3 +172,22 @@ def test_pools_apart_serve_in_the_simulator_what_the_closed_form_says(shipped, r
     full = 1 / float(mesh.reading[row])
     read = reading_rate(c, load, Targets(), full, float(mesh.first[row]), 4)
     assert 0.9 * full < read < 1.05 * full
+
+
+@pytest.mark.parametrize("row_of", [(1, 1, 1), (4, 1, 1), (8, 1, 1)])
+def test_replicas_of_both_phases_serve_what_the_closed_form_says(shipped, row_of):
+    """The rate at which the median request holds its target, to 12%."""
+    system = shipped.system("p5en")
+    chip, model = shipped.accelerator(system.accelerator), transformer(shipped.model("llama-3.1-8b"))
+    load = drawn(Workload(1.0, 1.0, Mix(Fixed(800), Fixed(200))), 0)
+    targets = Targets(tpot=0.012, percentile=50.0)
+    mesh = meshes(load, targets, model, system, chip, precision("fp8"))[0]
+    degrees = zip(*(np.ravel(part).tolist() for part in mesh.replica.layout[:3]), strict=True)
+    row = list(degrees).index(row_of)
+    c = candidate(mesh.alone_replica(row), 800.0, 1000.0)
+    rate = float(steady_rates(mesh, load, targets)[0][row])
+
+    def run(at):
+        return trial(Pool(c.engine, 4), load, at, turns(at, 2.4), targets, front_end("vllm"))
+
+    assert highest_rate(run, 4 * rate)[0] / 4 == pytest.approx(rate, rel=0.12)
