@@ -14,7 +14,7 @@ from armillary.serving.kernels import Sustained
 from armillary.serving.layout import EngineLayout
 from armillary.serving.precision import PEAK_KEY, Widths, widths
 from armillary.serving.step import Batch, Speculation, step_time
-from armillary.validation.serving_loop import step_tokens
+from armillary.validation.serving_loop import WAVES, step_tokens
 from armillary.validation.serving_rows import ServingRun
 
 HOPPER = ("h100", "h200", "h800", "h20", "gh200")
@@ -23,7 +23,7 @@ FORMATS = {"bf16": "bf16", "fp8": "fp8", "nvfp4": "fp4", "mxfp4": "mxfp4", "int4
 DENSE, EXPERTS = ("bf16", "fp8", "fp4"), ("bf16", "fp8", "fp4", "mxfp4", "int4")
 SCALE_OUT = 0.8
 """Share of the NIC: not told by these rows, assumed. [-]"""
-QUIET = 10
+QUIET = 64
 """Users of a replica up to which first tokens hardly queue, so that a closed form tells their time. [-]"""
 BUSIEST = 0.9
 """Utilisation by prompts, at most, in the queue of the closed form. [-]"""
@@ -184,10 +184,18 @@ class Rows:
             batch = np.maximum(
                 0.5 * batch + 0.5 * np.where(self.apart, users, users * each * rest / cycle), 1.0
             )
+        # All users begin at once: their first prompts, one in so many, wait for each other.
+        most = self.budget * dp
+        reading = self.steps(
+            known, Batch(0.0, 0.0, most, most * self.input / 2, longest, most / self.input), acceptance
+        )
+        turns = np.maximum(users * self.input / most, 1.0)
+        begun = np.maximum(reading * (turns + 1) / 2, first)
         busy = np.minimum(rate * first / np.maximum(sharing, 1.0), BUSIEST)
         lag = 0.5 + self.software(v, "lag") * self.release(v, "lag")
         front = self.software(v, "latency") + self.software(v, "token") * self.input + lag * decoding
-        return Steady(each, front + wait + first * (1 + busy / (2 * (1 - busy))))
+        later = wait + first * (1 + busy / (2 * (1 - busy)))
+        return Steady(each, front + later + (begun - later) / WAVES)
 
 
 def _part(record: Any, rows: Any) -> Any:

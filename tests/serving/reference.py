@@ -132,7 +132,8 @@ class Replica:
         decoding = self.decoding()
         read = cost.kv * sum(s.context() for s in decoding)
         if tokens:
-            self.end = now + cost.mixed[len(decoding) + tokens] + read + attention
+            beside = cost.beside * len(decoding)
+            self.end = now + cost.mixed[len(decoding) + tokens] + beside + read + attention
         elif decoding:
             self.end = now + cost.decode[len(decoding)] + read
         else:

@@ -24,6 +24,7 @@ def engines(role="both"):
             np.cumsum(rng.uniform(1e-5, 2e-4, tokens + 1)) + 1e-3,
             *rng.uniform(0, 1e-5, 2),
             per_step,
+            rng.uniform(0, 1e-3),
         )
         return Engine(cost, kv, sequences, tokens, role, reserve, chunked, *looks)
 

@@ -276,7 +276,11 @@ def plan(
         if e.chunked:
             x.mode = MIXED
             return now + (
-                table[e.mixed + x.decoding + tokens] + e.kv * x.context + e.chunk_kv * pairs + x.delay
+                table[e.mixed + x.decoding + tokens]
+                + e.beside * x.decoding
+                + e.kv * x.context
+                + e.chunk_kv * pairs
+                + x.delay
             )
         x.mode = PROMPTS
         return now + table[e.mixed + tokens] + e.chunk_kv * pairs + x.delay

@@ -132,14 +132,14 @@ class FrontEnd(NamedTuple):
     lag: float
     handover: float
 
-    def service(self, prompt: float) -> float:
+    def service(self, prompt: Any) -> Any:
         """Time that the front end takes for a prompt's tokens [s]."""
         return self.token * prompt
 
-    def time(self, prompt: float, step: float, apart: bool = False) -> float:
-        """Time that a request spends outside of the engine before its first token [s].
+    def time(self, prompt: Any, step: Any, apart: bool = False) -> Any:
+        """Time that requests spend outside of the engine before their first token; numbers or arrays [s].
 
-        prompt : tokens [-]. step : of the engine while it decodes [s]. apart : another worker decodes.
+        prompt : of the request [token]. step : of its engine, while it decodes [s]. apart : another decodes.
         """
         return self.latency + self.service(prompt) + self.lag * step + self.handover * apart
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from armillary.errors import InputError
-from armillary.serving.candidates import decode_rate, reading_time, steady_rate
+from armillary.serving.candidates import decode_rate, reading_time
 from armillary.serving.demand import Demand, requests
 from armillary.serving.fleet import BuiltPool, ServedPool, built
 from armillary.serving.requests import Requests
@@ -60,9 +60,9 @@ def steady_limit(cell: BuiltPool, demand: Demand) -> float:
     prompt, answer = demand.lengths.mean.input, demand.lengths.mean.output
     served = cell.served
     if served.prefill is None:
-        return served.replicas * steady_rate(cell.writer, np.inf, prompt, answer)
+        return served.replicas * decode_rate(cell.writer, answer, reading_time(cell.writer, prompt))
     reading = served.prefill_replicas / reading_time(cell.reader, prompt)
-    return min(reading, served.replicas * decode_rate(cell.writer, np.inf, answer))
+    return min(reading, served.replicas * decode_rate(cell.writer, answer))
 
 
 def claim_folder(folder: Path, demand: Demand, cells: int, seed: int) -> None:

@@ -61,8 +61,9 @@ class Pool(NamedTuple):
     queue_limit : requests that may wait at a replica; further ones are rejected.
     spill : requests per replica from which other regions' pools are asked.
     scaling, decode_scaling, failures : none by default.
-    front : time of a request outside of the engines, such as in front ends [s], and for each token of its
-    prompt [s/token]; added to TTFT and end-to-end time, it holds nothing up.
+    front : time of a request outside of the engines, such as in front ends [s], for each token of its prompt
+    [s/token], and in times per output token of its own [-]; added to TTFT and end-to-end time, it holds
+    nothing up.
     host_tokens : room for prefix blocks in each replica's host memory; that of the run where None [token].
     host_transfer : time to load a block from there, where `host_tokens` is given [s/token].
     """
@@ -79,7 +80,7 @@ class Pool(NamedTuple):
     scaling: Scaling | None = None
     decode_scaling: Scaling | None = None
     failures: Failures | None = None
-    front: tuple[float, float] = (0.0, 0.0)
+    front: tuple[float, float, float] = (0.0, 0.0, 0.0)
     host_tokens: float | None = None
     host_transfer: float = 0.0
     first_token: Literal["prefill", "decode"] = "prefill"
@@ -122,8 +123,8 @@ def checked_pool(pool: Pool, name: str) -> Pool:
         raise InputError(
             f"first_token of {name} must be 'prefill' or 'decode'. Got {pool.first_token!r} instead."
         )
-    if len(pool.front) != 2 or not all(0 <= t < np.inf for t in pool.front):
-        raise InputError(f"front of {name} must be two times from 0. Got {pool.front!r} instead.")
+    if len(pool.front) != 3 or not all(0 <= t < np.inf for t in pool.front):
+        raise InputError(f"front of {name} must be three numbers from 0. Got {pool.front!r} instead.")
     if not (0 <= (pool.host_tokens or 0.0) < np.inf and 0 <= pool.host_transfer < np.inf):
         raise InputError(f"host_tokens and host_transfer of {name} must be 0 or more, finite")
     if pool.queue_limit is not None and pool.queue_limit < 1:

@@ -90,6 +90,7 @@ def send(
     q.replica = replica
     q.away = latency[q.region, group]
     q.front = e.front + e.front_token * q.input
+    q.lag = e.front_lag
     if q.away > 0:
         q.place = MOVING
         set_timer(timers, over, now + q.away, DELIVERY, slot, q.id)
@@ -127,6 +128,7 @@ def arrive(
     q.deadline = np.inf
     q.away = 0.0
     q.front = 0.0
+    q.lag = 0.0
     q.ticket = over[0].ticket
     q.input = input
     q.output = output

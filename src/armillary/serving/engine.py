@@ -95,7 +95,15 @@ class Replica:
         mixed = np.interp(np.arange(max_tokens + 1), tokens, first - pairs * tokens * seen)
         speculation = self.speculation()
         given = 1.0 if speculation is None else float(speculation.tokens_per_step)
-        return StepCost(np.maximum(decode, 0.0), np.maximum(mixed, 0.0), read, pairs, given)
+        # Sequences that decode beside one prompt, against as many tokens of prompts.
+        some = counts[counts + prompt <= max_tokens]
+        beside = 0.0
+        if len(some):
+            most, whole = some[-1], float(round(prompt))
+            both = self.step(Batch(most, most * near, whole, whole * seen, whole, 1.0)).total
+            counted = mixed[int(most + whole)] + read * most * near + pairs * whole * seen
+            beside = max(float(both - counted) / most, 0.0)
+        return StepCost(np.maximum(decode, 0.0), np.maximum(mixed, 0.0), read, pairs, given, beside)
 
 
 def _spread(most: int) -> np.ndarray:

@@ -116,7 +116,7 @@ def built(served: ServedPool, prompt: float, answer: float, longest: float) -> B
             spill=served.spill,
             scaling=served.scaling,
             failures=served.failures,
-            front=(fixed, front.token),
+            front=(fixed, front.token, front.lag),
             host_tokens=memory[0],
             host_transfer=memory[1],
         )
@@ -134,7 +134,7 @@ def built(served: ServedPool, prompt: float, answer: float, longest: float) -> B
         scaling=served.prefill_scaling,
         decode_scaling=served.scaling,
         failures=served.failures,
-        front=(fixed + front.handover, front.token),
+        front=(fixed + front.handover, front.token, front.lag),
         host_tokens=memory[0],
         host_transfer=memory[1],
     )

@@ -61,6 +61,7 @@ SEQUENCE = np.dtype(
         ("away", "f8"),  # one-way latency to the replica's region [s]
         ("joined", "f8"),  # when it came to its replica [s]
         ("front", "f8"),  # time outside of engines [s]
+        ("lag", "f8"),  # the same in times per output token [-]
         ("context", "f8"),  # when decoding began [token]
         ("held", "f8"),  # KV of its own besides growth [token]
         ("begun", "i8"),  # decode step of the replica when decoding began
@@ -95,6 +96,7 @@ ENGINE = np.dtype(
         ("kv", "f8"),
         ("chunk_kv", "f8"),
         ("tokens_per_step", "f8"),
+        ("beside", "f8"),
         ("kv_tokens", "f8"),
         ("max_sequences", "i8"),
         ("max_tokens", "i8"),
@@ -131,6 +133,7 @@ ENGINE = np.dtype(
         ("spill", "f8"),  # requests per replica above which others are asked
         ("front", "f8"),  # time of a request outside of engines [s]
         ("front_token", "f8"),  # the same for each token of its prompt [s/token]
+        ("front_lag", "f8"),  # the same in times per output token [-]
         ("host_transfer", "f8"),  # of a prefix block's token from host memory [s/token]
     ],
     align=True,

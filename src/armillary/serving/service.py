@@ -267,7 +267,11 @@ def serve_closed(service: Service, users: int) -> ServiceOutcome:
 def _with_front(found: ServiceOutcome) -> ServiceOutcome:
     fronts = np.array([one.pool.front for one in found.pools])[np.maximum(found.pool, 0)]
     prompts = np.asarray(found.requests.input)
-    front = np.where(found.outcome.completed, fronts[:, 0] + fronts[:, 1] * prompts, 0.0)
+    front = np.where(
+        found.outcome.completed,
+        fronts[:, 0] + fronts[:, 1] * prompts + fronts[:, 2] * np.nan_to_num(found.outcome.tpot),
+        0.0,
+    )
     return found._replace(front=front)
 
 

@@ -133,7 +133,7 @@ def simulate_closed(
     decode_replicas: int = 1,
     transfer: tuple[float, float] = (0.0, 0.0),
     first_token: Literal["prefill", "decode"] = "prefill",
-    front: tuple[float, float] = (0.0, 0.0),
+    front: tuple[float, float, float] = (0.0, 0.0, 0.0),
     routing: str = "least_loaded",
     seed: int = 0,
     ttft_limit: float = np.inf,

@@ -139,7 +139,7 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
     begin = 0
     for g, (i, engine, count, s, entry) in enumerate(groups):
         e, cost, p = eng[g], engine.cost, pools[i]
-        for name in ("kv", "chunk_kv", "tokens_per_step"):
+        for name in ("kv", "chunk_kv", "tokens_per_step", "beside"):
             e[name] = getattr(cost, name)
         for name in ("kv_tokens", "max_sequences", "max_tokens", "reserve", "chunked"):
             e[name] = getattr(engine, name)
@@ -153,7 +153,7 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
         e["transfer_latency"], e["transfer"] = p.transfer
         e["begin"], e["end"], e["turn"] = begin, begin + rooms[g], begin * 0
         e["model"], e["region"], e["entry"] = p.model, p.region, entry
-        e["front"], e["front_token"] = p.front
+        e["front"], e["front_token"], e["front_lag"] = p.front
         e["host_transfer"] = options.host_transfer if p.host_tokens is None else p.host_transfer
         e["queue_limit"] = p.queue_limit if entry and p.queue_limit is not None else 2**62
         e["spill"], e["active"] = p.spill, count

@@ -19,7 +19,7 @@ class StepCost(NamedTuple):
 
     A step of B decoding sequences with K tokens of context in all takes ``decode[B] + kv * K``. With chunks
     of c_i prompt tokens that come after p_i tokens already in the cache it takes
-    ``mixed[B + sum(c_i)] + kv * K + chunk_kv * sum(c_i * (p_i + c_i / 2))``.
+    ``mixed[B + sum(c_i)] + beside * B + kv * K + chunk_kv * sum(c_i * (p_i + c_i / 2))``.
 
     decode : `[B+1]` of a step of B decoding sequences and no prompt, without reading their KV; entry 0 is
     unused [s].
@@ -28,6 +28,8 @@ class StepCost(NamedTuple):
     kv : per token of context that decoding sequences read, per step [s].
     chunk_kv : per prompt token x token of context that it attends to [s].
     tokens_per_step : that a decode step gives each sequence; above 1 with speculative decoding [-].
+    beside : what a decoding sequence takes in a step with prompts beyond one token of them: its part of the
+    host's time, its logits, its attention's kernels [s].
     """
 
     decode: Array
@@ -35,6 +37,7 @@ class StepCost(NamedTuple):
     kv: float
     chunk_kv: float
     tokens_per_step: float = 1.0
+    beside: float = 0.0
 
 
 class Engine(NamedTuple):
@@ -101,7 +104,7 @@ def checked_engine(engine: Engine, name: str = "engine") -> Engine:
         )
     if not engine.kv_tokens > 0:
         raise InputError(f"kv_tokens of {name} must be above 0. Got {engine.kv_tokens!r} instead.")
-    for what, rate in (("kv", cost.kv), ("chunk_kv", cost.chunk_kv)):
+    for what, rate in (("kv", cost.kv), ("chunk_kv", cost.chunk_kv), ("beside", cost.beside)):
         if not 0 <= rate < np.inf:
             raise InputError(f"{what} of the cost of {name} must be 0 or more, finite. Got {rate!r} instead.")
     if not 1 <= cost.tokens_per_step < np.inf:

@@ -55,8 +55,11 @@ def count_outcome(
     finish = time + q.away
     first = q.first + q.away
     if status == COMPLETED:
-        finish += q.front
-        first += q.front
+        more = q.front
+        if q.output > 1:
+            more += q.lag * (time - q.first) / (q.output - 1)
+        finish += more
+        first += more
         t.completed += 1
         ttft, e2e = first - q.arrival, finish - q.arrival
         tpot = 0.0

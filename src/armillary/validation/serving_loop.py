@@ -35,7 +35,8 @@ FEWEST_USERS = 1.2
 class Measured(NamedTuple):
     """What a simulated run would report.
 
-    tpot, ttft : summed up as the row's source does [s]. rate : output of the whole deployment [token/s].
+    tpot, ttft : means over requests, those at the start among them [s].
+    rate : output of the whole deployment [token/s].
     """
 
     tpot: float
@@ -97,14 +98,13 @@ def predict(run: ServingRun, seed: int = 0) -> Measured:
     low, high = int(0.2 * len(finish)), int(0.8 * len(finish)) - 1
     inside = (outcome.finish > finish[low]) & (outcome.finish <= finish[high]) & done
     rate = float(outcome.output[inside].sum()) / max(float(finish[high] - finish[low]), 1e-9)
-    sum_up: Any = np.nanmedian if run.median else np.nanmean
-    tpot = float(sum_up(outcome.tpot))
-    return Measured(tpot, float(sum_up(outcome.ttft)) + front_time(run, tpot), rate)
+    tpot = float(np.nanmean(outcome.tpot))
+    return Measured(tpot, float(np.nanmean(outcome.ttft)) + front_time(run, tpot), rate)
 
 
 def front_time(run: ServingRun, tpot: float) -> float:
     """Time of a request before and behind the engine, given its time per output token [s]."""
-    return front_end(run.engine, run.release).time(run.input, tpot, run.prefill is not None)
+    return float(front_end(run.engine, run.release).time(run.input, tpot, run.prefill is not None))
 
 
 def _replica(run: ServingRun, pool: Pool) -> Replica:
@@ -151,7 +151,7 @@ def _engine(run: ServingRun, pool: Pool, replica: Replica, held: float, sequence
     dp, told = int(pool.layout.dp), run.settings
     tokens = step_tokens(run)
     hold, company = told.hold, int(told.hold_share * tokens)
-    if run.engine == "trtllm" and role == "both" and dp > 1 and run.median:
+    if run.engine == "trtllm" and role == "both" and dp > 1 and run.scripted:
         hold, company = BALANCE_STEPS, int(dp * run.input)
     batch = min(sequences, told.batch or sequences)
     if role == "decode" and pool.batch:

@@ -57,8 +57,8 @@ class Pool:
 class ServingRun:
     """One row made ready. concurrency : closed loop, infinite where the engine is saturated [-].
 
-    settings : what the engine was started with, where that is known. median : whether the row's times are
-    medians over requests, not means (InferenceX shows medians). shortest : of drawn lengths over the longest
+    settings : what the engine was started with, where that is known. scripted : whether InferenceX's
+    scripts made the run. shortest : of drawn lengths over the longest
     [-]. nic_bandwidth : of one accelerator [byte/s].
     decode : what generates; prefill : what reads prompts, None where both happen in one engine.
     accelerators : that the row's rate per accelerator is over [-]. drafts : tokens drafted a step [-].
@@ -78,7 +78,7 @@ class ServingRun:
     release: str
     drafts: int
     settings: Settings = DEFAULTS
-    median: bool = False
+    scripted: bool = False
     shortest: float = 1.0
     nic_bandwidth: float = 0.0
     assumed: list[str] = field(default_factory=list)
@@ -87,7 +87,7 @@ class ServingRun:
     def question(self) -> tuple[object, ...]:
         """All that a prediction hangs on: rows that agree in it have one."""
         told = (self.chip.name, self.model.name, self.precision, self.engine, self.release, self.drafts)
-        load = (self.input, self.output, self.concurrency, self.shortest, self.median)
+        load = (self.input, self.output, self.concurrency, self.shortest, self.scripted)
         return (*told, *load, self.decode, self.prefill, self.settings, self.nic_bandwidth)
 
     @property
