@@ -93,9 +93,9 @@ def test_failures_outages_and_scaling(capsys):
 
 
 def test_users_who_wait_and_goodput(capsys):
-    found = answer(capsys, f"{ONE} --users 16 --requests 400 --tpot", "4.5 ms", "--ttft", "1 s")
+    found = answer(capsys, f"{ONE} --users 16 --requests 400 --tpot", "1 s", "--ttft", "60 s")
     assert found["completed"] == 400
-    assert 0 < found["goodput"] <= 1
+    assert found["goodput"] == 1
     tight = answer(capsys, f"{ONE} --users 16 --requests 400 --e2e", "1 us")
     assert tight["goodput"] == 0
 

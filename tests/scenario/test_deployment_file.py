@@ -130,3 +130,18 @@ def test_files_that_cannot_be_read(shipped, tmp_path):
         read_deployment(str(tmp_path / "latin"), shipped)
     with pytest.raises(ScenarioError, match="cannot be read"):
         read_deployment(str(tmp_path), shipped)
+
+
+def test_the_docs_show_errors_as_they_are(shipped):
+    page = (Path(__file__).parents[2] / "docs" / "deployments.md").read_text("utf-8")
+    shown = [line for line in page.splitlines() if line.startswith("my.yaml:")]
+    lab = (
+        "name: lab\npools:\n  chat:\n    model: llama-3.1-8b\n    system: p5en\n"
+        "traffic:\n  users: {model: llama-3.1-8b, rate: 3 per s}\n"
+    )
+    changes = (("3 per s", "3"), ("p5en\n", "p5enn\n"), ("llama-3.1-8b", "llama-3.1-405b"))
+    assert len(shown) == len(changes)
+    for line, (old, new) in zip(shown, changes, strict=True):
+        with pytest.raises(ScenarioError) as error:
+            parse_deployment(lab.replace(old, new), "my.yaml", shipped, Path())
+        assert str(error.value).startswith(line.removesuffix("..."))
