@@ -13,7 +13,7 @@ from armillary.errors import did_you_mean
 from armillary.model import Transformer
 from armillary.scenario.collector import Collector
 from armillary.scenario.scenario import Cluster, ServedDemand, ServedOn, ServingWorkload
-from armillary.scenario.serving_spec import AgentsSpec, DemandSpec, ServingSpec, TargetsSpec
+from armillary.scenario.serving_spec import DemandSpec, ServingSpec, TargetsSpec
 from armillary.scenario.yaml_source import Path, Problem
 from armillary.serving import precision, sustained
 from armillary.serving.agents import AgentWork, agent_work
@@ -163,7 +163,8 @@ def _agents(into: Collector, place: Path, spec: ServingSpec) -> AgentWork | None
     of_tasks = spec.demand.tasks is not None or spec.demand.stream == "agents"
     if spec.agents is None and not of_tasks:
         return None
-    given = (spec.agents or AgentsSpec()).model_dump(exclude_none=True, mode="python")
+    stated = {} if spec.agents is None else dict(spec.agents)  # as values, not as they are written
+    given = {name: value for name, value in stated.items() if value is not None}
     found: AgentWork | None = into.attempt((*place, "agents"), lambda: agent_work(**given))
     return found
 
@@ -284,7 +285,7 @@ def _lengths(
                 into.problems.append(
                     Problem((*place, name), "is told by the trace, too", f"keep trace: or {name}:")
                 )
-        found: Joint = joint(trace, spec.cached)
+        found: Joint | None = into.attempt((*place, "trace"), lambda: joint(trace, spec.cached))
         return found
     mix = into.attempt((*place, "mix"), lambda: named_mix(spec.mix or DEFAULT_MIX))
     if mix is None:
