@@ -103,7 +103,10 @@ def test_a_mix_is_stretched_to_the_means_that_are_stated(shipped):
 
 
 def test_calls_of_a_task_make_its_messages(shipped):
-    text = GOOD.replace(DEMAND, "stream: agents").replace(
+    text = GOOD.replace(
+        f"{DEMAND}, mix: azure-2023-conversation", "stream: agents, mix: mooncake-conversation"
+    )
+    text = text.replace(
         "    targets", "    agents: {model_calls: 40, tool_cpu: 8 s, sandbox_memory: 8 GiB}\n    targets"
     )
     found = chat(text, shipped)
