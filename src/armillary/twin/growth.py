@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import floor, log
+from math import floor, log1p
 
 from armillary.scenario.months import months_of
 
@@ -74,5 +74,6 @@ def mean_grown(growth: Sequence[float], start: float, end: float) -> float:
     for a, b in pairwise(edges):
         part = growth[min(max(floor(a), 0), len(growth) - 1)]
         low, high = grown(growth, a), grown(growth, b)
-        total += (high - low) / log(1 + part) if part else low * (b - a)
+        flat = abs(part) < 1e-9  # the limit, free of cancellation
+        total += low * (b - a) if flat else (high - low) / log1p(part)
     return total / (end - start)
