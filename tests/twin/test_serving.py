@@ -104,7 +104,7 @@ def test_agents_take_cpus_by_their_tasks(report):
     over = margins(peak_over_mean=work.demand.shape.peak_over_mean)
     assert first.fleet == agent_fleet(first.tasks, work.agents, over)
     assert first.host_vcpus == 6 * 18 * 144
-    assert "million vCPUs" in agents_text(report.serving)[0]
+    assert "Ten million vCPUs" in agents_text(report.serving)[0]
 
 
 def test_the_answer_does_not_depend_on_the_number_of_processes(report, shipped):

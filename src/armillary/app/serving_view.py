@@ -284,8 +284,16 @@ def served_table(serving: ServingAnswer, every: bool) -> Table:
         2,
         "M USD: of the quarter, whole domains paid for. USD/M tokens: read and written together. "
         "USD/1000: of a thousand messages. Wh each: of a message, at the meter, domains at full power. "
-        "TTFT and TPOT at p50 / p95.",
+        "TTFT and TPOT at p50 / p95." + _published_energy(serving),
     )
+
+
+def _published_energy(serving: ServingAnswer) -> str:
+    """What is public about the energy of a message, where facts of demand are behind the answer."""
+    said = next((f.fact for f in serving.facts if f.name == "energy_per_query"), None)
+    if said is None:
+        return ""
+    return f" Public, of an average query: {said.value:g} {said.unit} ({said.source}, {said.date})."
 
 
 def _served_row(row: QuarterRow, s: ServedQuarter, serving: ServingAnswer) -> tuple[str, ...]:
@@ -323,13 +331,11 @@ def agents_text(serving: ServingAnswer) -> list[str]:
         work = next(w.workload.agents for w in serving.workloads if w.workload.name == name)
         tens = tasks_for(10e6, work) * DAY
         texts.append(
-            f"CPUs of {name}: {first.tasks * DAY / MILLION:,.0f} million tasks a day take "
-            f"{first.fleet.vcpus / MILLION:,.2g} million vCPUs at the peak in {first.start}, "
-            f"{last.tasks * DAY / MILLION:,.0f} million take {last.fleet.vcpus / MILLION:,.2g} million in "
-            f"{last.start}, with {last.fleet.sandboxes / MILLION:,.2g} million sandboxes at once in "
-            f"{last.fleet.memory / 1e15:,.2g} PB of memory. The fleet's hosts have "
-            f"{last.host_vcpus / MILLION:,.3g} million vCPUs then; agents take the largest share of them, "
-            f"{worst.share_of_hosts:.0%}, in {worst.start}. Ten million vCPUs would do for "
+            f"CPUs of {name}: {show(first.tasks * DAY)} tasks a day take {show(first.fleet.vcpus)} vCPUs at "
+            f"the peak in {first.start}, {show(last.tasks * DAY)} take {show(last.fleet.vcpus)} in "
+            f"{last.start}, with {show(last.fleet.sandboxes)} sandboxes at once in "
+            f"{show(last.fleet.memory, 'B')} of memory. The fleet's hosts have {show(last.host_vcpus)} vCPUs then; agents take the largest share of "
+            f"them, {worst.share_of_hosts:.0%}, in {worst.start}. Ten million vCPUs would do for "
             f"{tens / 1e9:,.2g} billion such tasks a day."
         )
     return texts
