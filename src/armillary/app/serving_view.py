@@ -334,9 +334,9 @@ def agents_text(serving: ServingAnswer) -> list[str]:
             f"CPUs of {name}: {show(first.tasks * DAY)} tasks a day take {show(first.fleet.vcpus)} vCPUs at "
             f"the peak in {first.start}, {show(last.tasks * DAY)} take {show(last.fleet.vcpus)} in "
             f"{last.start}, with {show(last.fleet.sandboxes)} sandboxes at once in "
-            f"{show(last.fleet.memory, 'B')} of memory. The fleet's hosts have {show(last.host_vcpus)} vCPUs then; agents take the largest share of "
-            f"them, {worst.share_of_hosts:.0%}, in {worst.start}. Ten million vCPUs would do for "
-            f"{tens / 1e9:,.2g} billion such tasks a day."
+            f"{show(last.fleet.memory, 'B')} of memory. The fleet's hosts have {show(last.host_vcpus)} vCPUs "
+            f"then; agents take the largest share of them, {worst.share_of_hosts:.0%}, in {worst.start}. "
+            f"Ten million vCPUs would do for {tens / 1e9:,.2g} billion such tasks a day."
         )
     return texts
 
