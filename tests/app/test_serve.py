@@ -24,20 +24,78 @@ def test_sizes_agents_and_the_front_are_answered(capsys, tmp_path):
     assert any(one["pareto"] for one in answer["deployments"])
     assert all(one["tpot"] <= 0.02 for one in answer["deployments"])
     assert figure.read_text("utf-8").startswith("<svg")
-    code, out, _ = run(capsys, *SIZE, "20 ms", *more)
+    assert {point["system"] for point in answer["front"]} == {"p5en.48xlarge"}
+    speeds = [point["interactivity"] for point in answer["front"]]
+    assert speeds == sorted(speeds, reverse=True)
+    assert all(check["trial"]["holds"] for one in answer["deployments"] for check in one["checks"])
+    assert answer["horizon"] is None
+    assert answer["workload"]["built_for"] == pytest.approx(1.1 * answer["workload"]["peak"])
+    code, out, _ = run(capsys, *SIZE, "20 ms", *more, "--front")
     assert "million vCPUs" in out
+    assert "tokens/s and accelerator" in out
+    assert "of them down" in out
+    assert "Wh a message" in out
+
+
+def test_users_growth_and_lengths_are_read(capsys):
+    words = ["serve", "size", "--model", "llama-3.1-8b", "--system", "p5en", "--users", "2e6"]
+    words += ["--per-user", "5", "--growth", "100%", "--from", "2026-01-01", "--until", "2028-01-01"]
+    words += ["--input", "1000/3000", "--output", "200", "--cached", "50%", "--ttft", "p99 2 s"]
+    words += ["--tpot", "30 ms", "--goodput", "90%"]
+    code, out, err = run(capsys, *words, "--json")
+    assert code in (0, None), err
+    answer = json.loads(out)
+    mean = answer["workload"]["mean"]
+    assert mean == pytest.approx(1e7 / 86400)
+    assert answer["horizon"]["workload"]["mean"] == pytest.approx(4 * mean, rel=2e-3)
+    now, later = (min(d["accelerators"] for d in a["deployments"]) for a in (answer, answer["horizon"]))
+    assert 2 < later / now < 6
+    assert answer["targets"]["ttft_percentile"] == 99.0
+    assert answer["targets"]["percentile"] == 90.0
+    assert all(d["cached"] == pytest.approx(0.5, abs=0.01) for d in answer["deployments"])
+    code, out, _ = run(capsys, *words)
+    assert "after 2 years of +100% a year" in out
+    assert "50% of the input was found in prefix caches" in out
 
 
 def test_what_nothing_holds_exits_1_with_the_constraint(capsys):
     code, _, err = run(capsys, *SIZE, "1 us")
     assert code == 1
-    assert "infeasible; time per output token" in err
+    assert "infeasible; time per output token of one request [s] is at least" in err
+    code, _, err = run(capsys, *SIZE, "20 ms", "--accelerators", "1")
+    assert code == 1
+    assert "infeasible; number of accelerators is at least" in err
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         ("serve size --model llama-3.1-8b --system p5en", "nothing says how much is asked"),
+        ("serve size --model llama-3.1-8b --system p5en --users 1e6", "--users and --per-user go together"),
+        ("serve size --model llama-3.1-8b --system p5en --rate 1 --messages 5", "give one of them"),
+        ("serve size --model llama-3.1-8b --system p5en --rate 1 --input 900/800", "P50/P90 that rise"),
+        ("serve size --model llama-3.1-8b --system p5en --rate 1 --input 1e6", "half of the context"),
+        ("serve size --model llama-3.1-8b --system p5en --rate 1 --output many", "write tokens as a mean"),
+        ("serve size --model llama-3.1-8b --system p5en --rate 1 --cached 140%", "must be from 0 to 99%"),
+        ("serve size --model llama-3.1-8b --system p5en --rate 1 --cached trace", "give it with --trace"),
+        ("serve size --model llama-3.1-8b --system p5en --rate 1 --growth 80%", "growth goes over --horizon"),
+        ("serve size --model llama-3.1-8b --system p5en --rate 1 --horizon 2yr", "a horizon without growth"),
+        (
+            "serve size --model llama-3.1-8b --system p5en --rate 1 --growth 5% --from 2028-01 "
+            "--until 2027-01",
+            "is before --from",
+        ),
+        (
+            "serve size --model llama-3.1-8b --system p5en --rate 1 --growth 5% --from then --until 2027-01",
+            "write a date",
+        ),
+        ("serve size --model llama-3.1-8b --system p5en --rate 1 --ttft p99", "write a time as '2 s'"),
+        ("serve size --model llama-3.1-8b --system p5en --rate 1 --goodput 100%", "must be below 100%"),
+        ("serve size --model llama-3.1-8b --system p5en --rate 1 --shape flatt", "unknown day shape"),
+        (
+            "serve size --model llama-3.1-8b --system p5en --rate 1 --engine vllm,trt",
+            "unknown serving engine",
+        ),
         ("serve simulate --model llama-3.1-405b --system p5en --rate 1", "does not fit as one accelerator"),
         (
             "serve simulate --model mixtral-8x7b --system p5en --tp 4 --ep 3 --rate 1",
@@ -76,3 +134,38 @@ def test_a_trace_is_replayed_and_a_bad_one_refused(capsys, tmp_path):
     code, _, err = run(capsys, *words)
     assert code == 2
     assert "GeneratedTokens" in err
+
+
+def test_a_trace_is_sized_with_and_without_its_blocks(capsys, tmp_path):
+    """Two users who each ask again and again, with a block more each time."""
+    trace = tmp_path / "trace.jsonl"
+    lines = []
+    for i in range(600):
+        turns = 1 + i // 2 % 12
+        ids = [(i % 2) * 100_000 + i // 24 * 100 + k for k in range(turns)]
+        asked = f'"input_length": {512 * turns}, "output_length": {20 + i % 7}'
+        lines.append(f'{{"timestamp": {i * 400}, {asked}, "hash_ids": {ids}}}')
+    trace.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    words = ["serve", "size", "--model", "llama-3.1-8b", "--system", "p5en", "--trace", str(trace)]
+    words += ["--ttft", "2 s", "--tpot", "30 ms", "--json"]
+    code, out, err = run(capsys, *words)
+    assert code in (0, None), err
+    plain = json.loads(out)
+    assert plain["workload"]["mean"] == plain["workload"]["peak"] == pytest.approx(600 / 239.6)
+    assert plain["workload"]["prefixes"] == "none"
+    assert all(d["cached"] == 0 for d in plain["deployments"])
+    code, out, err = run(capsys, *words, "--cached", "trace", "--rate", "20")
+    assert code in (0, None), err
+    replayed = json.loads(out)
+    assert replayed["workload"]["prefixes"] == "trace"
+    assert replayed["workload"]["mean"] == 20
+    assert all(0.2 < d["cached"] < 1 for d in replayed["deployments"])
+    code, _, err = run(capsys, *words, "--input", "100")
+    assert code == 2
+    assert "a --trace has its own lengths" in err
+    azure = tmp_path / "azure.csv"
+    rows = [f"2023-11-16 18:15:{i:02d}.0000000,{200 + i},{20 + i}" for i in range(40)]
+    azure.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *rows]) + "\n", encoding="utf-8")
+    code, _, err = run(capsys, *words[:7], str(azure), "--cached", "trace")
+    assert code == 2
+    assert "has no blocks" in err

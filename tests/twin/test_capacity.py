@@ -18,7 +18,6 @@ from armillary.serving.latencies import Latencies
 from armillary.twin import QuarterRow, SizedPlace, plan_quarters
 from armillary.twin.capacity import need
 from armillary.twin.growth import grown, mean_grown
-from armillary.twin.packing import domains_of
 
 TEXT = """
 name: fleet
@@ -57,26 +56,6 @@ def test_a_year_of_growth_lasts_a_year(growth, when):
     later = max(when, len(growth) - 1)
     assert grown(growth, later + 1) == pytest.approx(grown(growth, later) * (1 + last), rel=1e-9)
     assert grown(growth, 0) == 1.0
-
-
-sizes = st.lists(
-    st.tuples(st.sampled_from([1, 2, 4, 8, 16, 32, 64]), st.integers(0, 40)), min_size=1, max_size=3
-)
-
-
-@given(sizes, st.sampled_from([8, 36, 64, 72, 144]))
-def test_packing_is_first_fit_of_each_replica(replicas, size):
-    room: list[int] = []
-    for accelerators in sorted((a for a, n in replicas for _ in range(n) if a <= size), reverse=True):
-        at = next((i for i, free in enumerate(room) if free >= accelerators), None)
-        if at is None:
-            room.append(size - accelerators)
-        else:
-            room[at] -= accelerators
-    fitting = [(a, n) for a, n in replicas if a <= size]
-    assert domains_of(fitting, size) == len(room)
-    held = sum(a * n for a, n in fitting)
-    assert domains_of(fitting, size) >= -(-held // size)
 
 
 def sized(system: str, replicas: int, prefill: int = 0) -> Sized:

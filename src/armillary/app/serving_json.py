@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from math import isfinite
 from typing import Any
 
@@ -42,7 +42,12 @@ def _workload(answer: ServedAnswer) -> dict[str, Any]:
         "drafts": w.drafts,
         "headroom": w.headroom,
         "priority": w.priority,
-        "targets": {k: v if isfinite(v) else None for k, v in w.targets._asdict().items()},
+        "targets": {
+            name: {"percentile": at, "seconds": value} if isfinite(value) else None
+            for name, value, at in zip(
+                ("ttft", "tpot", "e2e"), w.targets.limits, w.targets.percentiles, strict=True
+            )
+        },
         "demand": {
             "messages_per_s": d.messages,
             "peak_over_mean": d.shape.peak_over_mean,
@@ -51,6 +56,7 @@ def _workload(answer: ServedAnswer) -> dict[str, Any]:
             "stream": d.stream or None,
             "source": d.source,
             "assumed": list(d.assumed),
+            "reuse": d.reuse,
             "tokens_per_message": mean._asdict(),
             "input_tokens_per_s": d.messages * mean.input,
             "output_tokens_per_s": d.messages * mean.output,
@@ -76,7 +82,8 @@ def _size(place: SizedPlace) -> dict[str, Any]:
 
 
 def _sized(one: Sized) -> dict[str, Any]:
-    plain = {k: v for k, v in asdict(one).items() if isinstance(v, str | int | float)}
+    names = [f.name for f in fields(one)]
+    plain = {k: v for k in names if isinstance(v := getattr(one, k), str | int | float)}
     layouts = {"layout": one.layout, "prefill": one.prefill}
     return plain | {
         name: None if layout is None else {k: int(v) for k, v in layout._asdict().items()}

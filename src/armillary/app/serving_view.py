@@ -54,9 +54,10 @@ def system_words(place: SizedPlace, serving: ServingAnswer) -> str:
 
 def target_words(targets: Targets) -> str:
     """Latencies to hold, such as ``p95 TTFT 1 s, TPOT 30 ms``."""
-    named = (("TTFT", targets.ttft), ("TPOT", targets.tpot), ("end to end", targets.e2e))
-    held = ", ".join(f"{name} {show(value, 's')}" for name, value in named if value < float("inf"))
-    return f"p{targets.percentile:g} {held}"
+    named = zip(("TTFT", "TPOT", "end to end"), targets.limits, targets.percentiles, strict=True)
+    return ", ".join(
+        f"p{at:g} {name} {show(value, 's')}" for name, value, at in named if value < float("inf")
+    )
 
 
 def demand_table(serving: ServingAnswer) -> Table:
@@ -77,6 +78,7 @@ def demand_table(serving: ServingAnswer) -> Table:
             )
         )
     rows.append(_demanded(serving))
+    reused = [a.workload.name for a in serving.workloads if a.workload.demand.reuse]
     return Table(
         "What is asked for",
         (
@@ -91,7 +93,8 @@ def demand_table(serving: ServingAnswer) -> Table:
         ),
         rows,
         2,
-        "Cached: of what is read, that a prefix cache may hold. Sizes do not count on it.",
+        "Cached: of what is read, that a prefix cache may hold. "
+        + (f"Sizes of {', '.join(reused)} count on it." if reused else "Sizes do not count on it."),
     )
 
 
@@ -160,7 +163,7 @@ def size_table(serving: ServingAnswer) -> Table:
         ),
         rows,
         3,
-        "Each is simulated at its share of the peak, the headroom's replicas lost. "
+        "Each is simulated as a group behind its router at its share of the peak, spares down. "
         + "; ".join(
             f"{a.workload.name}: {a.workload.model_name} in {a.workload.precision} on {a.workload.engine}, "
             f"{target_words(a.workload.targets)}, {a.workload.headroom:.0%} headroom"

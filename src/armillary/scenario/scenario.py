@@ -57,7 +57,7 @@ class ServedDemand:
     """What users ask of a served model.
 
     messages : mean of a day, of `since` [1/s]. lengths : of requests; cached : mean of a prompt's tokens
-    that a prefix cache may hold; it is told, not counted on [token].
+    that a prefix cache may hold [token]; reuse : whether sizes count on it.
     growth : part added in a year, year by year from `since`; the last holds on [-].
     since : ISO month. source : where `messages` is from, in words. stream : of `serving.decomposition`,
     or empty.
@@ -67,6 +67,7 @@ class ServedDemand:
     messages: float
     lengths: Lengths
     cached: float
+    reuse: bool
     shape: DayShape
     growth: tuple[float, ...]
     since: str

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from armillary.catalog import Accelerator
 from armillary.errors import did_you_mean
 from armillary.model import Transformer
@@ -22,8 +20,8 @@ from armillary.serving.demand import messages_of_users
 from armillary.serving.diurnal import DAY, named_shape
 from armillary.serving.lengths import Joint, Lengths, Lognormal, Mix, joint
 from armillary.serving.mixes import named_mix
-from armillary.serving.sizing import SAMPLE, Targets
 from armillary.serving.traces import Trace, read
+from armillary.serving.workload import Targets, Workload, drawn
 
 DEFAULT_MIX = "azure-2023-conversation"
 """Lengths where a file says none, as `armillary serve` takes them."""
@@ -146,16 +144,8 @@ def _targets(into: Collector, place: Path, spec: TargetsSpec) -> Targets:
             Problem(where, "has no latency to hold", "give one or more of ttft, tpot and e2e")
         )
         return Targets()
-    percentiles = sorted({limit.percentile for limit in stated.values()})
-    if len(percentiles) > 1:
-        into.problems.append(
-            Problem(
-                where,
-                f"has latencies at p{' and p'.join(f'{p:g}' for p in percentiles)}",
-                "give all of a workload at one percentile",
-            )
-        )
-    return Targets(percentile=percentiles[-1], **{name: limit.seconds for name, limit in stated.items()})
+    own = {f"{name}_percentile": limit.percentile for name, limit in stated.items()}
+    return Targets(**{name: limit.seconds for name, limit in stated.items()}, **own)
 
 
 def _agents(into: Collector, place: Path, spec: ServingSpec) -> AgentWork | None:
@@ -205,6 +195,7 @@ def _demand(
         volume.messages * spec.share,
         lengths,
         cached,
+        spec.reuse,
         shape,
         spec.growth,
         since,
@@ -317,14 +308,14 @@ def _within_context(into: Collector, place: Path, lengths: Lengths, model: Trans
     """Refuse lengths that the model's context does not hold: the requests that the sizing will draw."""
     if not model.context:
         return
-    drawn = lengths.sample(np.random.default_rng(SEED), SAMPLE)
-    whole = drawn.input + drawn.output
+    load = drawn(Workload(1.0, 1.0, lengths), SEED)
+    whole = load.input + load.output
     over = int((whole > model.context).sum())
     if over:
         into.problems.append(
             Problem(
                 place,
-                f"{over:,} of {SAMPLE:,} drawn requests are longer than the context of {model.name}, "
+                f"{over:,} of {len(whole):,} drawn requests are longer than the context of {model.name}, "
                 f"{model.context:,} tokens; the longest has {int(whole.max()):,}",
                 "ask for shorter ones, or take a model with a longer context",
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from armillary.scenario.fields import (
     Bytes,
@@ -42,7 +42,8 @@ class DemandSpec(Part):
     )
     input: Length | None = Field(None, description="Mean prompt: the mix is stretched to it")
     output: Length | None = Field(None, description="Mean answer: the mix is stretched to it")
-    cached: Fraction | None = Field(None, description="Of prompts, in a prefix cache; told, not counted on")
+    cached: Fraction | None = Field(None, description="Of prompts, in a prefix cache")
+    reuse: StrictBool = Field(False, description="Whether sizes count on what is cached")
     share: Share = Field(1.0, description="Of it that this fleet serves")
     shape: Name = Field("servegen-language-large", description="Of a day, see docs/demand.md")
     growth: Growth = Field(

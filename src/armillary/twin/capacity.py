@@ -13,8 +13,8 @@ from math import ceil
 from armillary.machine import Partition
 from armillary.scenario import Horizon, Scenario, ServedOn, ServingWorkload, TrainingWorkload
 from armillary.scenario.months import QUARTER, later
+from armillary.serving.sized import packed
 from armillary.twin.growth import QUARTERS_A_YEAR, grown, mean_grown, years_between
-from armillary.twin.packing import domains_of
 from armillary.twin.plan import TrainingPlan
 from armillary.twin.serving_sizes import SizedPlace
 
@@ -257,9 +257,9 @@ def need(at: SizedPlace, peak: float) -> tuple[int, int, int]:
 
     Notes
     -----
-    Replicas, or groups of those of prompts and of decoding, are alike and share the load evenly, so that each
-    sees its own share of the arrivals whatever their number: a deployment sized at one rate serves another
-    with replicas in proportion, rounded up.
+    Replicas stand in groups behind a router each, as the sizing simulates them, so that each sees its own
+    share of the arrivals whatever their number: a deployment sized at one rate serves another with replicas,
+    and those of prompts apart, in proportion, rounded up. Fewer than one group pool a little less.
     """
     best, part = at.best, peak / at.asked.peak
     replicas, prefill = ceil(best.replicas * part - 1e-9), ceil(best.prefill_replicas * part - 1e-9)
@@ -268,10 +268,10 @@ def need(at: SizedPlace, peak: float) -> tuple[int, int, int]:
 
 def _domains(at: SizedPlace, replicas: int, prefill: int) -> int:
     best = at.best
-    classes = [(int(best.layout.accelerators), replicas)]
+    classes = [(replicas, int(best.layout.accelerators))]
     if best.prefill is not None:
-        classes.append((int(best.prefill.accelerators), prefill))
-    return domains_of(classes, at.partition.system.scale_up_size)
+        classes.append((prefill, int(best.prefill.accelerators)))
+    return packed(classes, at.partition.system.scale_up_size)
 
 
 def _serve(

@@ -49,7 +49,8 @@ def highest_demand(workload: ServingWorkload, horizon: Horizon) -> Workload:
     before = years_between(d.since, horizon.start)
     ends = [before + (i + 1) / QUARTERS_A_YEAR for i in range(horizon.quarters)]
     most = max(grown(d.growth, end) for end in ends if end > 0)
-    return Workload(d.messages * most, d.messages * most * d.shape.peak_over_mean, d.lengths)
+    mean = d.messages * most
+    return Workload(mean, mean * d.shape.peak_over_mean, d.lengths, cached=d.reuse)
 
 
 def sizings(workload: ServingWorkload, scenario: Scenario, horizon: Horizon) -> list[partial[SizedPlace]]:
@@ -93,17 +94,7 @@ def size_place(
     )
     seen: tuple[Latencies, ...] = ()
     if deployments:
-        points = sorted({50.0, 95.0, workload.targets.percentile})
-        seen = latencies(
-            deployments[0],
-            asked.lengths,
-            workload.model,
-            system,
-            chip,
-            chosen,
-            workload.engine,
-            workload.drafts,
-            points,
-        )
+        points = sorted({50.0, 95.0, *workload.targets.percentiles})
+        seen = latencies(deployments[0], asked, workload.model, system, chip, workload.drafts, points)
     assumed = generation_of(chip)[1]
     return SizedPlace(place, partition, pue, price, asked, tuple(deployments[:KEPT]), seen, words, assumed)
