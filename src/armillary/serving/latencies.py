@@ -9,12 +9,14 @@ from armillary.catalog.records import Accelerator, System
 from armillary.model import Transformer
 from armillary.serving.calibration import front_end
 from armillary.serving.candidates import candidate
-from armillary.serving.deployment import Pool
+from armillary.serving.deployment import Outage, Pool
 from armillary.serving.engine import Replica
 from armillary.serving.layout import EngineLayout
 from armillary.serving.sized import Sized
+from armillary.serving.sizing import FRESH
 from armillary.serving.step_cost import Engine
 from armillary.serving.trials import trial, with_prefixes
+from armillary.serving.verification import AGES, FAIL_AT
 from armillary.serving.workload import Targets, Workload, drawn
 
 
@@ -37,7 +39,7 @@ def latencies(
     percentiles: Sequence[float] = (50.0, 95.0),
     seed: int = 0,
 ) -> tuple[Latencies, ...]:
-    """Simulate the group that a deployment was checked with, its spares down from the beginning.
+    """Simulate the group that a deployment was checked with, its spares failing as there.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def latencies(
     percentiles : sequence of float
         From 0 to 100. [-]
     """
-    load = drawn(workload, seed)
+    load, fresh = drawn(workload, seed), drawn(workload, seed + FRESH)
     check = one.checks[0]
 
     def engine(layout: EngineLayout) -> Engine:
@@ -55,9 +57,9 @@ def latencies(
         found = candidate(replica, float(load.read.mean()), load.longest, one.step_tokens)
         return with_prefixes(found.engine, load)
 
-    after, working = engine(one.layout), check.replicas - check.down
+    after = engine(one.layout)
     if one.prefill is None:
-        pool = Pool(after, working)
+        pool = Pool(after, check.replicas)
     else:
         before, across = engine(one.prefill), one.handover
         wire = (0.0, 0.0)
@@ -66,15 +68,18 @@ def latencies(
             wire = (across.latency, across.per_token * scale)
         pool = Pool(
             before._replace(role="prefill"),
-            check.prefill_replicas - check.prefill_down,
+            check.prefill_replicas,
             after._replace(role="decode"),
-            working,
+            check.replicas,
             wire,
         )
     count = 2 * check.trial.requests
+    readers, last = check.prefill_replicas, check.prefill_replicas + check.replicas
+    idle = [*range(readers - check.prefill_down, readers), *range(last - check.down, last)]
+    outages = [Outage(FAIL_AT * count / check.rate, replica, AGES) for replica in idle]
     front = front_end(one.engine)
     found = []
     for at in percentiles:
-        told = trial(pool, load, check.rate, count, Targets(percentile=at), front, seed=seed)
+        told = trial(pool, fresh, check.rate, count, Targets(percentile=at), front, outages, seed + FRESH)
         found.append(Latencies(at, *told.times))
     return tuple(found)
