@@ -42,6 +42,9 @@ questions: [training, serving]
 """
 
 
+HUGE = "{like: deepseek-v3, layers: 120, hidden: 12288, experts: 512, moe_ffn: 3072, shared_ffn: 3072}"
+
+
 @pytest.fixture(scope="module")
 def report(shipped):
     return run(parse(TEXT, "t.yaml", shipped, Path()), shipped)
@@ -154,13 +157,14 @@ def test_a_fleet_that_is_too_small_is_infeasible_with_what_binds(shipped):
     [
         ("tpot: {p95: 20 ms}", "tpot: {p95: 1 us}", "time per output token of one request [s] is"),
         ("ttft: {p95: 1 s}", "ttft: {p95: 1 ms}", "time to first token of one request [s] is"),
-        ("model: llama-3.1-8b\n", "model: llama-3.1-405b\n    precision: bf16\n", "memory for weights"),
+        ("model: llama-3.1-8b\n", "model: huge\n    precision: bf16\n", "memory for weights"),
     ],
 )
 def test_targets_and_weights_that_nothing_holds_say_which_and_how_far(old, new, says, shipped):
     text = TEXT.replace(old, new, 1).replace("p6e-gb200", "dgx-a100-40" if "memory" in says else "p6e-gb200")
     text = text.replace("questions: [training, serving]", "questions: [serving]")
     if "memory" in says:
+        text += f"models: {{huge: {HUGE}}}\n"
         text = re.sub(r"  run: .*\n.*\n", "", text)
     answer = run(parse(text, "t.yaml", shipped, Path()), shipped)
     ((name, words),) = answer.infeasible
