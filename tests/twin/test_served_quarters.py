@@ -84,6 +84,8 @@ def test_percentiles_rise_and_hold_the_targets(report):
     (answer,) = report.serving.workloads
     low, high = answer.sizes[0].latency
     assert (low.percentile, high.percentile) == (50.0, 95.0)
+    best = answer.sizes[0].best
+    assert (high.ttft, high.tpot) == (best.ttft, best.tpot)
     assert low.ttft <= high.ttft <= 1.0
     assert low.tpot <= high.tpot <= 0.02
 

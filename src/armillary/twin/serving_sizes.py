@@ -96,5 +96,11 @@ def size_place(
     if deployments:
         points = sorted({50.0, 95.0, *workload.targets.percentiles})
         seen = latencies(deployments[0], asked, workload.model, system, chip, workload.drafts, points)
+        # At the targets' own percentiles the sizing has said them, as the worst of its checks.
+        said = dict(zip(("ttft", "tpot", "e2e"), workload.targets.percentiles, strict=True))
+        seen = tuple(
+            one._replace(**{k: getattr(deployments[0], k) for k, at in said.items() if at == one.percentile})
+            for one in seen
+        )
     assumed = generation_of(chip)[1]
     return SizedPlace(place, partition, pue, price, asked, tuple(deployments[:KEPT]), seen, words, assumed)
