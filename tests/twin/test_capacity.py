@@ -191,3 +191,4 @@ def test_more_demand_never_takes_fewer_domains(one, other):
     )
     assert all(a <= b for a, b in zip(need(at, low), need(at, high), strict=True))
     assert need(at, 1000.0)[:2] == (311, 97)
+    assert need(at, 1e-12) == (1, 1, 1)  # what little is asked takes one of each

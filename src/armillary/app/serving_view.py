@@ -171,6 +171,12 @@ def size_table(serving: ServingAnswer) -> Table:
         )
         + "."
         + "".join(
+            f" {a.workload.name} cannot be served on {p.infeasible}."
+            for a in serving.workloads
+            for p in a.sizes
+            if p.infeasible and not a.infeasible
+        )
+        + "".join(
             f" Assumed: {words}."
             for words in dict.fromkeys(p.assumed for a in serving.workloads for p in a.sizes if p.assumed)
         ),

@@ -262,7 +262,8 @@ def need(at: SizedPlace, peak: float) -> tuple[int, int, int]:
     and those of prompts apart, in proportion, rounded up. Fewer than one group pool a little less.
     """
     best, part = at.best, peak / at.asked.peak
-    replicas, prefill = ceil(best.replicas * part - 1e-9), ceil(best.prefill_replicas * part - 1e-9)
+    replicas = max(ceil(best.replicas * part - 1e-9), 1)
+    prefill = 0 if best.prefill is None else max(ceil(best.prefill_replicas * part - 1e-9), 1)
     return replicas, prefill, _domains(at, replicas, prefill)
 
 
