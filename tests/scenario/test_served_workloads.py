@@ -144,6 +144,7 @@ def test_a_trace_gives_lengths_and_rate(tmp_path, shipped):
         (DEMAND, f"{DEMAND}, share: 0%", "'0%' is outside what is sensible"),
         (DEMAND, f"{DEMAND}, trace: no.csv", "s.yaml:13:47: error: workloads.chat.demand.trace: "),
         (DEMAND, f"{DEMAND}, trace: /dev/zero", "/dev/zero is not a file"),
+        (DEMAND, f'{DEMAND}, trace: "a\\0b"', "is not a file"),
         (DEMAND, f"{DEMAND}, shape: servegen-language-larg", "did you mean 'servegen-language-large'"),
         (DEMAND, f"{DEMAND}, output: 90000 token", "longer than the context of llama-3.1-8b"),
         ("mix: azure-2023-conversation", "mix: azure-2023-conversations", "unknown mix"),

@@ -172,7 +172,8 @@ def _demand(
     trace: Trace | None = None
     if spec.trace is not None:
         path = into.folder / spec.trace
-        if path.exists() and not path.is_file():  # a device or a pipe may never end
+        # A device or a pipe may never end.
+        if "\0" in spec.trace or (path.exists() and not path.is_file()):
             into.problems.append(Problem((*place, "trace"), f"{path} is not a file", "give a trace's path"))
             return None
         trace = into.attempt((*place, "trace"), lambda: read(path))
