@@ -19,6 +19,7 @@ from armillary.app.figures import (
     rings,
     scatter,
     stacked_bar,
+    stacked_columns,
     timeline,
     waterfall_chart,
 )
@@ -45,6 +46,16 @@ FIGURES = {
     "no lines": line_chart([("s", [])], "x", "y", "T"),
     "ranges": range_chart([("h", [("a", -0.9, 0.1, 0.9, 2), ("b", 0, 0, 0, 1)])], "T", -0.5, 0.5, "n"),
     "named": scatter([("s", [(1.0, 2.0), (9.0, 1.0)])], "x", "y", "T", unit="s", notes=[(1.0, 2.0, "far")]),
+    "columns": stacked_columns(
+        [(f"20{i}-03", [("x & y", 3.0), ("left <over>", 1.0)]) for i in range(26, 46)],
+        "from",
+        "chips",
+        "T",
+        [5.0] * 20,
+        "asked",
+        ["left <over>"],
+    ),
+    "no columns": stacked_columns([], "x", "y", "T"),
     "no points": scatter([], "x", "y", "T"),
     "no rings": rings([], "T"),
 }
@@ -141,6 +152,27 @@ def test_a_scatter_is_a_square_with_equal_reach():
     svg = scatter([("s", [(1.0, 10.0), (10.0, 1.0)])], "x", "y", "T")
     (a, b) = [(float(c.get("cx")), float(c.get("cy"))) for c in parts(svg, "circle")][:2]
     assert b[0] - a[0] == pytest.approx(b[1] - a[1])
+
+
+def test_columns_are_as_high_as_their_values_and_stand_on_each_other():
+    columns = [("a", [("x", 3.0), ("y", 1.0)]), ("b", [("x", 2.0)])]
+    svg = stacked_columns(columns, "t", "n", "T", [4.0, 1.0], "l")
+    boxes = [r for r in parts(svg, "rect") if r.findtext(SVG + "title")]
+    heights = [float(r.get("height")) for r in boxes]
+    assert heights[0] == pytest.approx(3 * heights[1], rel=1e-3)
+    assert heights[2] == pytest.approx(2 * heights[1], rel=1e-3)
+    top = float(boxes[1].get("y"))
+    assert top + heights[1] == pytest.approx(float(boxes[0].get("y")), abs=0.02)
+    steps = [r for r in parts(svg, "line") if r.get("stroke-dasharray") and r.get("y1") == r.get("y2")]
+    assert top == pytest.approx(float(steps[1].get("y1")), abs=0.1)  # the line at 4 is the top of 3 + 1
+
+
+@pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf])
+def test_columns_refuse_what_is_no_amount(bad):
+    with pytest.raises(ValueError, match=r"finite|0 or more"):
+        stacked_columns([("a", [("x", bad)])], "t", "n", "T")
+    with pytest.raises(ValueError, match="for each of 1 columns"):
+        stacked_columns([("a", [("x", 1.0)])], "t", "n", "T", [1.0, 2.0])
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 0.0, -1.0])

@@ -116,3 +116,13 @@ def test_the_docs_show_the_errors_of_their_own_example(shipped):
     with pytest.raises(ScenarioError) as error:
         parse(text, "lab.yaml", shipped, Path())
     assert str(error.value) == page.split("```text\n")[1].split("```")[0].strip()
+
+
+def test_the_docs_show_a_served_model_that_is_understood(shipped):
+    page = (Path(__file__).parents[2] / "docs" / "scenario.md").read_text("utf-8")
+    text = page.split("```yaml\n")[2].split("```")[0]
+    found = parse(text, "assistant.yaml", shipped, Path())
+    assert found.serving["chat"].demand.messages == pytest.approx(100e6 * 3.2 / 86400)
+    assert found.serving["chat"].demand.lengths.mean.output == pytest.approx(400)
+    assert found.serving["coder"].agents.tool_cpu == 8
+    assert found.horizon.quarters == 8

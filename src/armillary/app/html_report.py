@@ -7,6 +7,7 @@ from typing import Any
 from armillary.app import plan_tables, report_view
 from armillary.app.figures import line_chart, rings, stacked_bar
 from armillary.app.gradients_view import gradients_figure
+from armillary.app.serving_page import serving_page
 from armillary.app.waterfall_view import waterfall_figure
 from armillary.twin import Report
 from armillary.twin.report import Fleet, WorkloadAnswer
@@ -32,6 +33,7 @@ def html_report(report: Report, top: int) -> str:
         ring_headings=report_view.RING_HEADINGS,
         tensions=[report_view.tension_text(t) for t in report.tensions],
         workloads=[_workload(w, top) for w in report.workloads],
+        serving=serving_page(report.serving) if report.serving is not None else None,
         facts=report.scenario.facts,
     )
 

@@ -11,6 +11,8 @@ from rich.text import Text
 
 from armillary.app import plan_tables
 from armillary.app.gradients_view import gradients_json, gradients_view
+from armillary.app.serving_json import serving_json
+from armillary.app.serving_view import serving_view
 from armillary.twin import Report
 from armillary.twin.report import Fleet, Tension, WorkloadAnswer
 from armillary.twin.sensitivity import Curve
@@ -139,6 +141,8 @@ def report_view(report: Report, top: int) -> RenderableType:
             parts += ["", gradients_view(w.gradients)]
         parts += [x for c in w.curves for x in ("", curve_table(c))]
         parts.append("")
+    if report.serving is not None:
+        parts += [*serving_view(report.serving), ""]
     return Group(*parts)
 
 
@@ -187,6 +191,7 @@ def report_json(report: Report, top: int) -> dict[str, Any]:
             for t in report.tensions
         ],
         "workloads": [_workload(w, top) for w in report.workloads],
+        "serving": serving_json(report.serving) if report.serving is not None else None,
     }
 
 

@@ -34,7 +34,7 @@ Examples:
 def command(
     scenario: str, out: Path | None, top: int, jobs: int | None, as_json: bool, catalogs: tuple[Path, ...]
 ) -> None:
-    """Answer a scenario: fleet by ring, training plans, what bounds them, what-ifs.
+    """Answer a scenario: fleet by ring, training plans, what bounds them, what-ifs, serving by quarter.
 
     SCENARIO is the path of a YAML file or the name of a built-in one, such as openai-aws.
     """
@@ -49,6 +49,8 @@ def command(
     asked = read(scenario, known)
     if out is not None:
         make_folder(out)
+    if asked.serving and "serving" in asked.questions:
+        console.say_if_compiling("running", "serving", "the request simulator")
     with console.progress(f"answering {asked.name}") as step:
         report = run(asked, known, top, step, jobs or os.cpu_count() or 1)
     if as_json:
@@ -67,7 +69,6 @@ def command(
         )
         click.echo(f"report: {out / 'report.html'}", err=True)
     if not report.feasible:
-        for w in report.workloads:
-            if w.infeasible:
-                click.echo(f"{w.workload.name}: {w.infeasible}", err=True)
+        for name, reason in report.infeasible:
+            click.echo(f"{name}: {reason}", err=True)
         sys.exit(1)

@@ -22,7 +22,7 @@ from armillary.scenario.deployment_schema import (
     ScaleSpec,
     TrafficSpec,
 )
-from armillary.scenario.fields import field_problems
+from armillary.scenario.field_errors import field_problems
 from armillary.scenario.yaml_source import Path, Problem, read_yaml
 from armillary.serving.calibration import engines
 from armillary.serving.demand import Demand, requests

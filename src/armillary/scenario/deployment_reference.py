@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from armillary.scenario.deployment_schema import DeploymentSpec
-from armillary.scenario.fields import models_inside
+from armillary.scenario.field_errors import models_inside
 
 
 def deployment_reference() -> str:

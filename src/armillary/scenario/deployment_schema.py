@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from armillary.scenario.schema import Duration, Name, Number, Part, Seconds, _reader, _text, _written
+from armillary.scenario.fields import Duration, Name, Number, Part, Seconds, _reader, _text, _written
 
 PerSecond = Annotated[float, _reader("1/s", 1e-9, 1e12), _written("per s"), _text("40 per s")]
 Bytes = Annotated[float, _reader("byte", 1.0, 1e18), _written("B"), _text("1 TB")]

@@ -1,120 +1,183 @@
-"""What pydantic found wrong in a file, as people read it: place, cause and cure. Knows no file's fields."""
+"""Kinds of fields of a scenario file: quantities in bounds, months, growth. Imports pydantic and units."""
 
 from __future__ import annotations
 
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+import re
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from armillary.errors import did_you_mean
-from armillary.scenario.yaml_source import Path, Problem, Source
-
-MOST_SHOWN = 60
-"""Characters of a value that are shown. [-]"""
+from armillary.errors import UnitError
+from armillary.units import parse
 
 
-def field_problems(error: ValidationError, source: Source, root: type[BaseModel]) -> list[Problem]:
-    """Problems with their places.
+def _reader(dimension: str, low: float, high: float) -> BeforeValidator:
+    """Read text with a unit as a float in SI, within bounds."""
 
-    Parameters
-    ----------
-    error : ValidationError
-        Of the file's data.
-    source : Source
-        The file.
-    root : type of BaseModel
-        Schema of the whole file, from which known fields are suggested.
-    """
-    found = []
-    every = error.errors(include_url=False)
-    for item in every:
-        path = _in_file(item["loc"], source)
-        message, hint = item["msg"].removeprefix("Value error, "), ""
-        match item["type"]:
-            case "missing":
-                path, message = (*path, str(item["loc"][-1])), "is missing"
-            case "extra_forbidden":
-                known = known_fields(root, path[:-1])
-                message = f"unknown field{did_you_mean(str(path[-1]), known)}"
-                hint = f"known: {', '.join(known)}" if known else ""
-            case "literal_error":
-                message = f"must be {item['ctx']['expected']}, got {item['input']!r}"
-            case "value_error":
-                pass
-            case "model_type" | "dict_type":
-                message = f"must be a mapping of fields, got {short(item['input'])}"
-            case "tuple_type":
-                message = f"must be a list, got {short(item['input'])}"
-            case _:
-                message = f"{message[0].lower()}{message[1:]}, got {short(item['input'])}"
-        found.append(Problem(path, message, hint))
+    def read(value: Any) -> float:
+        try:
+            number = parse(value, dimension)
+        except UnitError as error:
+            raise ValueError(str(error)) from None
+        if not low <= number <= high:
+            raise ValueError(f"{value!r} is outside what is sensible, {low:g} to {high:g} {dimension}")
+        return number
+
+    return BeforeValidator(read)
+
+
+def _written(unit: str) -> PlainSerializer:
+    """Write a float in SI with its unit, so that what is printed can be read again."""
+    return PlainSerializer(lambda value: None if value is None else f"{value!r} {unit}")
+
+
+def _text(example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "examples": [example]})
+
+
+Seconds = Annotated[float, _reader("s", 1e-9, 1e10), _written("s"), _text("6 us")]
+Duration = Annotated[float, _reader("s", 1.0, 1e11), _written("s"), _text("7 yr")]
+Bandwidth = Annotated[float, _reader("byte/s", 1e3, 1e14), _written("B/s"), _text("400 Gbit/s")]
+Money = Annotated[float, _reader("USD", 0.0, 1e14), _written("USD"), _text("38e9 USD")]
+PriceRate = Annotated[float, _reader("USD/s", 0.0, 1e3), _written("USD/s"), _text("3.1 USD/h")]
+Tokens = Annotated[float, _reader("token", 1.0, 1e18), _written("token"), _text("15e12 token")]
+Share = Annotated[
+    float,
+    _reader("1", 1e-9, 1.0),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["60%", 0.6]}),
+]
+
+Fraction = Annotated[
+    float,
+    _reader("1", 0.0, 0.999),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["37%", 0.37]}),
+]
+Margin = Annotated[
+    float,
+    _reader("1", 0.0, 10.0),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["10%", 0.1]}),
+]
+Rate = Annotated[float, _reader("1/s", 0.0, 1e15), _written("/s"), _text("2.5e9 per day")]
+Length = Annotated[float, _reader("token", 1.0, 1e8), _written("token"), _text("1155 token")]
+Bytes = Annotated[float, _reader("byte", 0.0, 1e15), _written("B"), _text("4 GiB")]
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, got {value}")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_truth)]
+Priority = Annotated[int, Field(ge=-1000, le=1000, strict=True)]
+
+_MONTH = re.compile(r"\A(20\d\d)-(0[1-9]|1[0-2])(-\d\d)?\Z")
+
+
+def _month(value: object) -> str:
+    if not isinstance(value, str) or _MONTH.match(value) is None:
+        raise ValueError(f"must be a month such as 2026-09, got {value!r}")
+    return value[:7]
+
+
+Month = Annotated[str, BeforeValidator(_month), WithJsonSchema({"type": "string", "examples": ["2026-09"]})]
+
+
+def _batch(value: Any) -> float | int:
+    """Sequences as a whole number (kept positive), or tokens as text (kept negative until resolved)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= 10**9:
+            raise ValueError(f"must be 1 to 1e9 sequences, or tokens such as '64 Mtoken', got {value}")
+        return value
+    try:
+        tokens = parse(value, "token")
+    except UnitError as error:
+        raise ValueError(f"{error}; a whole number counts sequences, '64 Mtoken' tokens") from None
+    if not 1 <= tokens <= 1e12:
+        raise ValueError(f"{value!r} is outside what is sensible, 1 to 1e12 token")
+    return -tokens
+
+
+def _batch_text(value: float) -> str | int:
+    return int(value) if value > 0 else f"{-value!r} token"
+
+
+Batch = Annotated[
+    float,
+    BeforeValidator(_batch),
+    PlainSerializer(_batch_text),
+    WithJsonSchema({"type": ["string", "integer"]}),
+]
+
+
+def _growth(value: Any) -> tuple[float, ...]:
+    """Parts added in each year: one for all years, or a list of which the last holds on."""
+    items = value if isinstance(value, list | tuple) else [value]
+    if not 1 <= len(items) <= 50:
+        raise ValueError(f"must be one growth a year, or a list of 1 to 50, got {len(items)}")
+    try:
+        found = tuple(parse(item, "1") for item in items)
+    except UnitError as error:
+        raise ValueError(str(error)) from None
+    for item, part in zip(items, found, strict=True):
+        if not -0.99 <= part <= 20:
+            raise ValueError(f"{item!r} is outside what is sensible, -99% to 2000% a year")
     return found
 
 
-def known_fields(root: type[BaseModel], path: Path) -> list[str]:
-    """Names of the fields that the mapping at a place of the file may have.
-
-    Examples
-    --------
-    >>> from armillary.scenario.schema import ScenarioSpec
-    >>> known_fields(ScenarioSpec, ("clusters", "ohio", "partitions", 0))
-    ['system', 'count', 'ready']
-    """
-    here: Any = root
-    for part in path:
-        here = _inside(here, part)
-    model = _model(here)
-    return [] if model is None else [f.alias or name for name, f in model.model_fields.items()]
+Growth = Annotated[
+    tuple[float, ...],
+    BeforeValidator(_growth),
+    PlainSerializer(lambda value: value[0] if len(value) == 1 else list(value)),
+    WithJsonSchema(
+        {"type": ["string", "number", "array"], "examples": ["54%", ["54%", "30%", "15%"]]},
+    ),
+]
 
 
-def models_inside(kind: Any) -> list[type[BaseModel]]:
-    """Schemas of parts that a field's type holds: itself, of its entries, or of its items."""
-    found = [model] if (model := _model(kind)) is not None else []
-    for one in _members(kind):
-        if get_origin(one) in (dict, tuple, list):
-            found += [m for argument in get_args(one) if (m := _model(argument)) is not None]
-    return found
+class Limit(NamedTuple):
+    """A latency that so many percent of requests stay within. percentile [-]; seconds [s]."""
+
+    percentile: float
+    seconds: float
 
 
-def short(value: object) -> str:
-    """A value as it is shown in a message."""
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + "..."
+_PERCENTILE = re.compile(r"p([0-9]{1,2}(\.[0-9]+)?)\Z")
 
 
-def _inside(kind: Any, part: str | int) -> Any:
-    """Type of a part: a field of a model, an entry of a mapping or of a list."""
-    model = _model(kind)
-    if model is not None:
-        fields = {f.alias or name: f for name, f in model.model_fields.items()}
-        return fields[str(part)].annotation if part in fields else None
-    for one in _members(kind):
-        arguments = get_args(one)
-        if get_origin(one) is dict and len(arguments) == 2:
-            return arguments[1]
-        if get_origin(one) in (tuple, list) and arguments:
-            return arguments[0]
-    return None
+def _limit(value: Any) -> Limit:
+    """A latency as text, for 95 of 100 requests, or with its percentile: ``{p99: 2 s}``."""
+    if isinstance(value, Limit):
+        return value
+    named = value if isinstance(value, dict) else {"p95": value}
+    if len(named) != 1:
+        raise ValueError(f"must be one latency with its percentile, such as 'p95: 1 s', got {len(named)}")
+    ((name, text),) = named.items()
+    match = _PERCENTILE.match(str(name))
+    if match is None or not float(match[1]) > 0:
+        raise ValueError(f"{name!r} is no percentile; write it as 'p95: 1 s', p0.1 to p99.99")
+    try:
+        seconds = parse(text, "s")
+    except UnitError as error:
+        raise ValueError(str(error)) from None
+    if not 1e-9 <= seconds <= 1e6:
+        raise ValueError(f"{text!r} is outside what is sensible, 1e-9 to 1e6 s")
+    return Limit(float(match[1]), seconds)
 
 
-def _model(kind: Any) -> type[BaseModel] | None:
-    for one in _members(kind):
-        if isinstance(one, type) and issubclass(one, BaseModel):
-            return one
-    return None
+Latency = Annotated[
+    Limit,
+    BeforeValidator(_limit),
+    PlainSerializer(
+        lambda value: None if value is None else {f"p{value.percentile:g}": f"{value.seconds!r} s"}
+    ),
+    WithJsonSchema({"type": ["string", "object"], "examples": ["1 s", {"p95": "1 s"}]}),
+]
+Count = Annotated[int, Field(ge=1, le=10_000_000, strict=True)]
+Name = Annotated[str, Field(min_length=1, max_length=80)]
 
 
-def _members(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+class Part(BaseModel):
+    """Base of all parts: unknown fields are errors, values do not change."""
 
-
-def _in_file(loc: tuple[int | str, ...], source: Source) -> Path:
-    """The part of pydantic's location that is in the file; its names of union members are not."""
-    path: Path = ()
-    for part in loc:
-        if part == "[key]":
-            break
-        if (*path, part) in source.places:
-            path = (*path, part)
-    return path
+    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -25,7 +25,9 @@ from armillary.scenario.schema import (
     ScenarioSpec,
     TrainingSpec,
 )
+from armillary.scenario.serving_spec import AgentsSpec, DemandSpec, ServingSpec, TargetsSpec
 from armillary.scenario.yaml_source import Path, Problem, Source, as_mapping, printable, read_yaml
+from armillary.serving.diurnal import DAY
 
 MOST_BYTES = 1_000_000
 INSIDE: dict[str, type[BaseModel]] = {
@@ -34,15 +36,19 @@ INSIDE: dict[str, type[BaseModel]] = {
     "rings": RingSpec,
     "option": OptionSpec,
     "facts": FactSpec,
+    "demand": DemandSpec,
+    "targets": TargetsSpec,
+    "agents": AgentsSpec,
 }
 """Parts by the field that holds them."""
 ENTRIES: dict[str, type[BaseModel]] = {
     "clusters": ClusterSpec,
     "models": ModelSpec,
-    "workloads": TrainingSpec,
     "contracts": ContractSpec,
 }
 """Parts by the table that they are entries of."""
+KINDS: dict[str, type[BaseModel]] = {"training": TrainingSpec, "serving": ServingSpec}
+"""Entries of `workloads` by their kind."""
 
 
 def builtin_names() -> list[str]:
@@ -125,18 +131,26 @@ def _problems(error: ValidationError, source: Source) -> list[Problem]:
             ):
                 continue  # its items have problems of their own
             case "extra_forbidden":
-                known = _fields_at(path[:-1])
+                known = _fields_at(path[:-1], source)
                 message = f"unknown field{did_you_mean(str(path[-1]), known)}"
                 hint = f"known: {', '.join(known)}" if known else ""
             case "literal_error":
                 message = f"must be {item['ctx']['expected']}, got {item['input']!r}"
+            case "union_tag_not_found":
+                path, message = (*path, "kind"), "is missing"
+                hint = f"one of {', '.join(KINDS)}"
+            case "union_tag_invalid":
+                known = list(KINDS)
+                tag = item["ctx"]["tag"]
+                path = (*path, "kind")
+                message = f"must be {' or '.join(map(repr, known))}, got {tag!r}{did_you_mean(tag, known)}"
             case "value_error":
                 pass
             case "string_type" if path[:1] == ("models",) and len(path) == 2:
                 continue  # an entry that is no name; what is wrong with it as a mapping is said as well
             case "model_type" | "dict_type" if path[:1] == ("models",) and len(path) == 2:
                 message = f"must be a catalog name, or like: or config:, got {_short(item['input'])}"
-            case "model_type" | "dict_type":
+            case "model_type" | "dict_type" | "model_attributes_type":
                 message = f"must be a mapping of fields, got {_short(item['input'])}"
             case "tuple_type":
                 message = f"must be a list, got {_short(item['input'])}"
@@ -172,15 +186,20 @@ def _path(loc: tuple[int | str, ...], source: Source) -> Path:
     return path
 
 
-def _fields_at(path: Path) -> list[str]:
+def _fields_at(path: Path, source: Source) -> list[str]:
     """Names of the fields that the mapping at `path` may have."""
-    fields = path[2:] if path[:1] and path[0] in ENTRIES else path  # behind a table and its entry's name
+    table = path[0] if path else ""
+    in_table = table in ENTRIES or table == "workloads"
+    fields = path[2:] if in_table else path  # behind a table and its entry's name
     held = [p for p in fields if isinstance(p, str)]
     part: type[BaseModel] = ScenarioSpec
     if held:
         part = INSIDE.get(held[-1], ScenarioSpec)
+    elif table == "workloads":
+        entry = as_mapping(as_mapping(as_mapping(source.data).get("workloads")).get(str(path[1])))
+        part = KINDS[str(entry["kind"])]
     elif path:
-        part = ENTRIES.get(str(path[0]), ScenarioSpec)
+        part = ENTRIES.get(str(table), ScenarioSpec)
     return [f.alias or name for name, f in part.model_fields.items()]
 
 
@@ -204,6 +223,14 @@ def as_understood(scenario: Scenario) -> str:
             f"# workload {w.name}: {w.slice.accelerators:,} {w.slice.accelerator.name}, "
             f"{w.global_batch:,} sequences of {w.sequence:,} tokens a step"
         )
+    for served in scenario.serving.values():
+        d, mean = served.demand, served.demand.lengths.mean
+        lines.append(
+            f"# workload {served.name}: {d.messages * DAY:,.4g} messages a day in {d.since} "
+            f"({d.source}), {mean.input:,.0f} tokens in and {mean.output:,.0f} out each"
+        )
+    if scenario.serving and scenario.horizon is not None:
+        lines.append(f"# planned: {scenario.horizon.quarters} quarters from {scenario.horizon.start}")
     body: str = yaml.safe_dump(dict(scenario.as_written), sort_keys=False, allow_unicode=True, width=100)
     return "\n".join([printable(line) for line in lines] + _marked(body, scenario.defaults))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from armillary.scenario.reading import ENTRIES, INSIDE
+from armillary.scenario.reading import ENTRIES, INSIDE, KINDS
 from armillary.scenario.schema import ScenarioSpec
 
 
@@ -14,6 +14,7 @@ def reference() -> str:
     """Tables of every field: name, default, meaning."""
     parts: list[tuple[str, Any]] = [("the file", ScenarioSpec)]
     parts += [(f"an entry of `{name}`", part) for name, part in ENTRIES.items()]
+    parts += [(f"an entry of `workloads`, `kind: {name}`", part) for name, part in KINDS.items()]
     parts += [(f"`{name}`", part) for name, part in INSIDE.items()]
     lines: list[str] = []
     for title, part in parts:

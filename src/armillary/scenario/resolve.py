@@ -6,21 +6,31 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import partial
-from math import inf
 from pathlib import Path as FilePath
 from typing import Any
 
 from armillary.catalog import Accelerator, Catalog, System
 from armillary.errors import ArmillaryError, InputError, did_you_mean
-from armillary.machine import Machine, Partition, Ring, Slice, preset_rings
+from armillary.machine import Machine, Partition, Ring, preset_rings
 from armillary.model import Architecture, Transformer, customise, from_hugging_face, transformer
-from armillary.scenario.constraints import constraints
-from armillary.scenario.scenario import Cluster, Contract, Scenario, StatedFact, TrainingWorkload
+from armillary.scenario.months import MONTH, QUARTER, later
+from armillary.scenario.scenario import (
+    Cluster,
+    Contract,
+    Horizon,
+    Scenario,
+    ServingWorkload,
+    StatedFact,
+    TrainingWorkload,
+)
 from armillary.scenario.schema import ClusterSpec, ContractSpec, ModelSpec, ScenarioSpec, TrainingSpec
+from armillary.scenario.serving_resolve import serving_workload
+from armillary.scenario.serving_spec import ServingSpec
+from armillary.scenario.training_resolve import overbooked, training_workload
 from armillary.scenario.yaml_source import Path, Problem
-from armillary.training import RECIPES
-from armillary.units import parse
 
+MOST_QUARTERS = 200
+"""Half a century ahead is taken for a slip."""
 MOST_ACCELERATORS = 20_000_000
 """More than all shipped so far on one network is taken for a slip."""
 
@@ -49,9 +59,17 @@ class Resolver:
         workloads = {
             name: w
             for name, spec in s.workloads.items()
-            if (w := self.workload(name, spec, known_clusters, clusters, models)) is not None
+            if isinstance(spec, TrainingSpec)
+            and (w := self.trained(name, spec, known_clusters, models)) is not None
         }
-        self.overbooked(workloads, known_clusters)
+        horizon = self.horizon()
+        serving = {
+            name: served
+            for name, spec in s.workloads.items()
+            if isinstance(spec, ServingSpec)
+            and (served := self.served(name, spec, known_clusters, models, horizon)) is not None
+        }
+        overbooked(self, workloads, known_clusters)
         contracts = {name: self.contract(name, c) for name, c in s.contracts.items()}
         self.too_late()
         return Scenario(
@@ -65,7 +83,62 @@ class Resolver:
             s.questions,
             written := s.model_dump(mode="json", by_alias=True),
             frozenset(_absent(written, s.model_dump(mode="json", by_alias=True, exclude_unset=True))),
+            serving,
+            horizon,
         )
+
+    def horizon(self) -> Horizon | None:
+        """Time that is planned for: from the first month that something is ready, over the longest term."""
+        s = self.spec
+        ready = [p.ready for c in s.clusters.values() for p in c.partitions if p.ready is not None]
+        starts = [c.start for c in s.contracts.values()]
+        asked = [
+            w.demand.start
+            for w in s.workloads.values()
+            if isinstance(w, ServingSpec) and w.demand.start is not None
+        ]
+        start = min(ready or starts or asked, default=None)
+        term = s.horizon or max((c.term for c in s.contracts.values()), default=4 * QUARTER)
+        quarters = max(round(term / QUARTER), 1)
+        if quarters > MOST_QUARTERS:
+            self.problems.append(
+                Problem(("horizon",), f"{quarters:,} quarters are more than sensible ({MOST_QUARTERS})")
+            )
+            return None
+        return None if start is None else Horizon(start, quarters)
+
+    def trained(
+        self,
+        name: str,
+        spec: TrainingSpec,
+        clusters: dict[str, Cluster],
+        models: dict[str, Transformer | None],
+    ) -> TrainingWorkload | None:
+        """A training run."""
+        model = self.named_model(("workloads", name, "model"), spec.model, models)
+        return training_workload(self, name, spec, model, clusters, self.spec.clusters)
+
+    def served(
+        self,
+        name: str,
+        spec: ServingSpec,
+        clusters: dict[str, Cluster],
+        models: dict[str, Transformer | None],
+        horizon: Horizon | None,
+    ) -> ServingWorkload | None:
+        """A model that is served."""
+        model = self.named_model(("workloads", name, "model"), spec.model, models)
+        start = "" if horizon is None else horizon.start
+        first = spec.demand.start
+        if horizon is not None and first is not None and first >= later(start, 3 * horizon.quarters):
+            self.problems.append(
+                Problem(
+                    ("workloads", name, "demand", "from"),
+                    f"{first} is after the plan of {horizon.quarters} quarters from {start} ends",
+                    "plan for longer with horizon:",
+                )
+            )
+        return serving_workload(self, name, spec, model, clusters, self.spec.clusters, start)
 
     def cluster(self, name: str, spec: ClusterSpec) -> Cluster | None:
         """A cluster with its machine."""
@@ -202,155 +275,18 @@ class Resolver:
             self.problems.append(Problem((*place, *wrong[:1]), said))
             return None
 
-    def workload(
-        self,
-        name: str,
-        spec: TrainingSpec,
-        clusters: dict[str, Cluster],
-        stated: dict[str, Any],
-        models: dict[str, Transformer | None],
-    ) -> TrainingWorkload | None:
-        """A training run with its slice."""
-        place: Path = ("workloads", name)
-        if spec.cluster not in stated:
-            self.problems.append(
-                Problem(
-                    (*place, "cluster"),
-                    f"no cluster {spec.cluster!r}{did_you_mean(spec.cluster, stated)}",
-                    f"clusters are {', '.join(stated)}",
-                )
-            )
-            return None
-        if spec.model in models:
-            model = models[spec.model]
-        else:
-            model = self.attempt(
-                (*place, "model"),
-                lambda: transformer(self.catalog.model(spec.model)),
-                f"or one of this file's models: {', '.join(models)}" if models else "",
-            )
-        cluster = clusters.get(spec.cluster)
-        if model is None or cluster is None:
-            return None
-        part = self.slice(place, spec, cluster.machine)
-        if part is None:
-            return None
-        batch = spec.global_batch
-        if batch < 0:
-            sequences = -batch / spec.sequence
-            if sequences != int(sequences) or sequences < 1:
-                near = max(round(sequences), 1)
-                self.problems.append(
-                    Problem(
-                        (*place, "global_batch"),
-                        f"{-batch:,.0f} tokens are not a whole number of sequences of {spec.sequence:,}",
-                        f"nearest: {near * spec.sequence} token, that is {near} sequences",
-                    )
-                )
-                return None
-            batch = sequences
-        recipe = RECIPES[spec.precision]
-        if not part.accelerator.peak.get(recipe.gemm):
-            self.problems.append(
-                Problem(
-                    (*place, "precision"),
-                    f"{part.accelerator.name} has no {recipe.gemm} arithmetic",
-                    f"it has {', '.join(part.accelerator.peak)}",
-                )
-            )
-            return None
-        if spec.tokens < batch * spec.sequence:
-            self.problems.append(
-                Problem(
-                    (*place, "tokens"),
-                    f"{spec.tokens:g} tokens are fewer than one step of {batch * spec.sequence:g}",
-                )
-            )
-        fixed, wrong = constraints((*place, "constraints"), spec.constraints)
-        self.problems += wrong
-        return TrainingWorkload(
-            name,
-            model,
-            spec.model,
-            spec.cluster,
-            part,
-            spec.tokens,
-            int(batch),
-            spec.sequence,
-            spec.precision,
-            spec.imbalance,
-            spec.capacity or inf,
-            fixed,
-            spec.deadline,
-        )
-
-    def slice(self, place: Path, spec: TrainingSpec, machine: Machine) -> Slice | None:
-        """Accelerators of one partition, whole scale-up domains."""
-        systems = [p.system.name for p in machine.partitions]
-        index = 0
-        if spec.system is not None:
-            system = self.attempt((*place, "system"), partial(self.catalog.system, spec.system))
-            if system is None:
-                return None
-            if system.name not in systems:
-                self.problems.append(
-                    Problem(
-                        (*place, "system"),
-                        f"{spec.cluster} has no {system.name}",
-                        f"it has {', '.join(systems)}",
-                    )
-                )
-                return None
-            index = systems.index(system.name)
-        partition = machine.partitions[index]
-        size = partition.system.scale_up_size
-        if (spec.accelerators is None) == (spec.share is None):
-            self.problems.append(Problem(place, "needs either accelerators: or share:"))
-            return None
-        if spec.accelerators is not None:
-            count = spec.accelerators
-            if count % size and count > size:
-                near = max(round(count / size), 1) * size
-                self.problems.append(
-                    Problem(
-                        (*place, "accelerators"),
-                        f"{count:,} do not divide into scale-up domains of {size}",
-                        f"nearest: {near:,}",
-                    )
-                )
-                return None
-        else:
-            count = int((spec.share or 0) * partition.domains + 1e-9) * size
-            if count == 0:
-                self.problems.append(
-                    Problem((*place, "share"), f"is less than one scale-up domain of {partition.system.name}")
-                )
-                return None
-        found: Slice | None = self.attempt(
-            (*place, "accelerators" if spec.accelerators is not None else "share"),
-            lambda: machine.slice(count, index),
+    def named_model(
+        self, place: Path, name: str, models: dict[str, Transformer | None]
+    ) -> Transformer | None:
+        """A model of the file, or of the catalog."""
+        if name in models:
+            return models[name]
+        found: Transformer | None = self.attempt(
+            place,
+            lambda: transformer(self.catalog.model(name)),
+            f"or one of this file's models: {', '.join(models)}" if models else "",
         )
         return found
-
-    def overbooked(self, workloads: dict[str, TrainingWorkload], clusters: dict[str, Cluster]) -> None:
-        """Say where workloads that run at the same time are given more than there is."""
-        for name, cluster in clusters.items():
-            for p in cluster.machine.partitions:
-                users = [
-                    w
-                    for w in workloads.values()
-                    if w.cluster == name and w.slice.system.name == p.system.name
-                ]
-                placed = sum(w.slice.accelerators for w in users)
-                if placed > p.accelerators:
-                    self.problems.append(
-                        Problem(
-                            ("workloads", users[-1].name),
-                            f"{placed:,} accelerators are placed on {p.system.name} of {name}, "
-                            f"{p.accelerators:,} are deployed",
-                            f"workloads there: {', '.join(w.name for w in users)}",
-                        )
-                    )
 
     def too_late(self) -> None:
         """Say which partitions are ready only when every contract with their provider has ended."""
@@ -409,8 +345,7 @@ class Resolver:
 
 def _months_later(month: str, seconds: float) -> str:
     """ISO month that is so much later."""
-    count = int(month[:4]) * 12 + int(month[5:]) - 1 + round(seconds / parse("1 month", "s"))
-    return f"{count // 12:04}-{count % 12 + 1:02}"
+    return later(month, round(seconds / MONTH))
 
 
 def _absent(whole: object, part: object, path: Path = ()) -> Iterator[Path]:

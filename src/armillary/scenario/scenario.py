@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from armillary.machine import Machine, Slice
 from armillary.model import Transformer
+from armillary.serving.agents import AgentWork
+from armillary.serving.diurnal import DayShape
+from armillary.serving.lengths import Lengths
+from armillary.serving.sizing import Targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,72 @@ class TrainingWorkload:
     capacity: float
     constraints: Mapping[str, Any]
     deadline: float | None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServedDemand:
+    """What users ask of a served model.
+
+    messages : mean of a day, of `since` [1/s]. lengths : of requests; cached : mean of a prompt's tokens
+    that a prefix cache may hold [token]; reuse : whether sizes count on it.
+    growth : part added in a year, year by year from `since`; the last holds on [-].
+    since : ISO month. source : where `messages` is from, in words. stream : of `serving.decomposition`,
+    or empty.
+    assumed : names of the facts behind it that are assumptions.
+    """
+
+    messages: float
+    lengths: Lengths
+    cached: float
+    reuse: bool
+    shape: DayShape
+    growth: tuple[float, ...]
+    since: str
+    source: str
+    stream: str
+    assumed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedOn:
+    """Where a model may be served: the partition of a cluster with a system."""
+
+    cluster: str
+    system: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServingWorkload:
+    """A model that is served.
+
+    places : where it may run; `ordered` where the file says which is filled first.
+    targets : latencies to hold [s]. headroom : share of replicas above what the peak takes [-].
+    priority : higher is placed first [-].
+    agents : work of a task of agents, of which each message is a call of the model; None without.
+    """
+
+    name: str
+    model: Transformer
+    model_name: str
+    demand: ServedDemand
+    targets: Targets
+    places: tuple[ServedOn, ...]
+    ordered: bool
+    precision: str
+    engine: str
+    drafts: int
+    headroom: float
+    priority: int
+    agents: AgentWork | None
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """Time that is planned for. start : ISO month. quarters : of three months each [-]."""
+
+    start: str
+    quarters: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +155,7 @@ class Scenario:
     """The file's values with defaults filled in, as plain data."""
     defaults: frozenset[tuple[str | int, ...]] = frozenset()
     """Fields of `as_written`, as keys and indices from the top, that the file leaves to their defaults."""
+    serving: Mapping[str, ServingWorkload] = field(default_factory=dict)
+    """What is served; `workloads` are the training runs."""
+    horizon: Horizon | None = None
+    """None where the file has no date to begin with."""

@@ -2,105 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
-from armillary.errors import UnitError
-from armillary.units import parse
-
-
-def _reader(dimension: str, low: float, high: float) -> BeforeValidator:
-    """Read text with a unit as a float in SI, within bounds."""
-
-    def read(value: Any) -> float:
-        try:
-            number = parse(value, dimension)
-        except UnitError as error:
-            raise ValueError(str(error)) from None
-        if not low <= number <= high:
-            raise ValueError(f"{value!r} is outside what is sensible, {low:g} to {high:g} {dimension}")
-        return number
-
-    return BeforeValidator(read)
-
-
-def _written(unit: str) -> PlainSerializer:
-    """Write a float in SI with its unit, so that what is printed can be read again."""
-    return PlainSerializer(lambda value: None if value is None else f"{value!r} {unit}")
-
-
-def _text(example: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "examples": [example]})
-
-
-Seconds = Annotated[float, _reader("s", 1e-9, 1e10), _written("s"), _text("6 us")]
-Duration = Annotated[float, _reader("s", 1.0, 1e11), _written("s"), _text("7 yr")]
-Bandwidth = Annotated[float, _reader("byte/s", 1e3, 1e14), _written("B/s"), _text("400 Gbit/s")]
-Money = Annotated[float, _reader("USD", 0.0, 1e14), _written("USD"), _text("38e9 USD")]
-PriceRate = Annotated[float, _reader("USD/s", 0.0, 1e3), _written("USD/s"), _text("3.1 USD/h")]
-Tokens = Annotated[float, _reader("token", 1.0, 1e18), _written("token"), _text("15e12 token")]
-Share = Annotated[
-    float,
-    _reader("1", 1e-9, 1.0),
-    WithJsonSchema({"type": ["string", "number"], "examples": ["60%", 0.6]}),
-]
-
-
-def _no_truth(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(f"must be a number, got {value}")
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_no_truth)]
-
-_MONTH = re.compile(r"\A(20\d\d)-(0[1-9]|1[0-2])(-\d\d)?\Z")
-
-
-def _month(value: object) -> str:
-    if not isinstance(value, str) or _MONTH.match(value) is None:
-        raise ValueError(f"must be a month such as 2026-09, got {value!r}")
-    return value[:7]
-
-
-Month = Annotated[str, BeforeValidator(_month), WithJsonSchema({"type": "string", "examples": ["2026-09"]})]
-
-
-def _batch(value: Any) -> float | int:
-    """Sequences as a whole number (kept positive), or tokens as text (kept negative until resolved)."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        if not 1 <= value <= 10**9:
-            raise ValueError(f"must be 1 to 1e9 sequences, or tokens such as '64 Mtoken', got {value}")
-        return value
-    try:
-        tokens = parse(value, "token")
-    except UnitError as error:
-        raise ValueError(f"{error}; a whole number counts sequences, '64 Mtoken' tokens") from None
-    if not 1 <= tokens <= 1e12:
-        raise ValueError(f"{value!r} is outside what is sensible, 1 to 1e12 token")
-    return -tokens
-
-
-def _batch_text(value: float) -> str | int:
-    return int(value) if value > 0 else f"{-value!r} token"
-
-
-Batch = Annotated[
-    float,
-    BeforeValidator(_batch),
-    PlainSerializer(_batch_text),
-    WithJsonSchema({"type": ["string", "integer"]}),
-]
-Count = Annotated[int, Field(ge=1, le=10_000_000, strict=True)]
-Name = Annotated[str, Field(min_length=1, max_length=80)]
-
-
-class Part(BaseModel):
-    """Base of all parts: unknown fields are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from armillary.scenario.fields import (
+    Bandwidth,
+    Batch,
+    Count,
+    Duration,
+    Money,
+    Month,
+    Name,
+    Number,
+    Part,
+    PriceRate,
+    Priority,
+    Seconds,
+    Share,
+    Tokens,
+)
+from armillary.scenario.serving_spec import ServingSpec
 
 
 class PartitionSpec(Part):
@@ -154,7 +76,7 @@ class ModelSpec(BaseModel):
 class TrainingSpec(Part):
     """A training run."""
 
-    kind: Literal["training"] = Field(description="Only training yet")
+    kind: Literal["training"] = Field(description="A training run")
     model: Name = Field(description="A name under models, or of the catalog")
     cluster: Name = Field(description="A name under clusters")
     system: Name | None = Field(None, description="Which partition, where the cluster has several systems")
@@ -174,6 +96,7 @@ class TrainingSpec(Part):
     )
     constraints: dict[str, Any] = Field({}, description="Hard constraints of the search, e.g. tp: 8")
     deadline: Duration | None = Field(None, description="Longest acceptable duration")
+    priority: Priority = Field(0, description="Higher is placed first; serving has 1")
 
 
 class OptionSpec(Part):
@@ -210,9 +133,14 @@ class ScenarioSpec(Part):
     models: dict[Name, Name | ModelSpec] = Field(
         {}, description="Models by name: a catalog name, or like/config"
     )
-    workloads: dict[Name, TrainingSpec] = Field({}, description="What runs, by name")
+    workloads: dict[Name, Annotated[TrainingSpec | ServingSpec, Field(discriminator="kind")]] = Field(
+        {}, description="What runs, by name"
+    )
     contracts: dict[Name, ContractSpec] = Field({}, description="Contracts by name")
     facts: tuple[FactSpec, ...] = Field((), description="Sources and assumptions of the figures above")
-    questions: tuple[Literal["fleet", "training"], ...] = Field(
-        ("fleet", "training"), description="What to answer"
+    horizon: Duration | None = Field(
+        None, description="Planned for, from the first partition's month; default the longest contract's term"
+    )
+    questions: tuple[Literal["fleet", "training", "serving"], ...] = Field(
+        ("fleet", "training", "serving"), description="What to answer"
     )

@@ -1,5 +1,6 @@
 """The twin room: answers a scenario; alone in knowing the order of questions. May import the rooms above."""
 
+from armillary.twin.capacity import Placed, QuarterRow, ServedQuarter, TrainedQuarter, plan_quarters
 from armillary.twin.comparison import Comparison, Side, compare
 from armillary.twin.fabric_cases import (
     QUESTIONS,
@@ -27,22 +28,33 @@ from armillary.twin.sensitivity import (
     by_system,
     plan_gradients,
 )
+from armillary.twin.serving_answer import AgentsQuarter, NamedFact, ServedAnswer, ServingAnswer
+from armillary.twin.serving_sizes import SizedPlace, size_place
 from armillary.twin.whatif import Outcome, Worth, try_fabrics, worth
 
 __all__ = [
     "QUESTIONS",
     "SWEEPS",
+    "AgentsQuarter",
     "Case",
     "Comparison",
     "Curve",
     "LongHaul",
+    "NamedFact",
     "Outcome",
+    "Placed",
     "Plan",
     "Point",
     "Price",
+    "QuarterRow",
     "Report",
+    "ServedAnswer",
+    "ServedQuarter",
+    "ServingAnswer",
     "Shape",
     "Side",
+    "SizedPlace",
+    "TrainedQuarter",
     "TrainingPlan",
     "Worth",
     "around",
@@ -58,8 +70,10 @@ __all__ = [
     "fabric_of",
     "machine_of",
     "plan_gradients",
+    "plan_quarters",
     "plan_training",
     "run",
+    "size_place",
     "try_fabrics",
     "uses_of",
     "worth",

@@ -24,6 +24,8 @@ from armillary.twin.sensitivity import (
     by_scale,
     plan_gradients,
 )
+from armillary.twin.serving_answer import ServingAnswer, serving_answer
+from armillary.twin.serving_sizes import SizedPlace, sizings
 from armillary.units import show
 
 YEAR = 365.25 * 86400.0
@@ -95,11 +97,19 @@ class Report:
     fleets: tuple[Fleet, ...]
     tensions: tuple[Tension, ...]
     workloads: tuple[WorkloadAnswer, ...]
+    serving: ServingAnswer | None = None
+
+    @property
+    def infeasible(self) -> tuple[tuple[str, str], ...]:
+        """Workloads without an answer, each with what binds."""
+        trained = [(w.workload.name, w.infeasible) for w in self.workloads if w.infeasible]
+        served = self.serving.workloads if self.serving is not None else ()
+        return (*trained, *((w.workload.name, w.infeasible) for w in served if w.infeasible))
 
     @property
     def feasible(self) -> bool:
-        """True where every workload has a plan that meets its deadline."""
-        return not any(w.infeasible for w in self.workloads)
+        """True where every training run has a plan in time, and all that is to be served is."""
+        return not self.infeasible
 
 
 def run(
@@ -109,7 +119,7 @@ def run(
     progress: Callable[[int, int], None] | None = None,
     jobs: int = 1,
 ) -> Report:
-    """Answer every question of a scenario, in order: fleet, contracts, training plans, what-ifs.
+    """Answer every question of a scenario, in order: fleet, contracts, training plans, serving, what-ifs.
 
     Parameters
     ----------
@@ -125,7 +135,10 @@ def run(
     """
     ask_fleet, ask_training = ("fleet" in scenario.questions), ("training" in scenario.questions)
     work = list(scenario.workloads.values()) if ask_training else []
-    total = 1 + 6 * len(work) + bool(work)
+    horizon = scenario.horizon if "serving" in scenario.questions else None
+    served = list(scenario.serving.values()) if horizon is not None else []
+    sizing = [sizings(w, scenario, horizon) for w in served if horizon is not None]
+    total = 1 + 6 * len(work) + bool(work) + sum(map(len, sizing))
     done = 0
 
     def tick() -> None:
@@ -137,7 +150,10 @@ def run(
     fleets = tuple(_fleet(c, catalog) for c in scenario.clusters.values()) if ask_fleet else ()
     tensions = _tensions(scenario) if ask_fleet else ()
     tick()
-    plans = run_all([_planning(w, scenario, top) for w in work], jobs, tick)
+    first: list[partial[Any]] = [_planning(w, scenario, top) for w in work]
+    begun = iter(run_all([*first, *(call for calls in sizing for call in calls)], jobs, tick))
+    plans: list[TrainingPlan] = [next(begun) for _ in work]
+    sized: list[list[SizedPlace]] = [[next(begun) for _ in calls] for calls in sizing]
     asked = [_what_ifs(w, scenario, plan) for w, plan in zip(work, plans, strict=True)]
     largest = _largest(plans)
     slopes = [partial(plan_gradients, plans[i], work[i].constraints) for i in largest]
@@ -148,7 +164,11 @@ def run(
         _answer(w, scenario, plan, tuple(next(found) for _ in calls), steepest.get(i))
         for i, (w, plan, calls) in enumerate(zip(work, plans, asked, strict=True))
     )
-    return Report(scenario, catalog.version, fleets, tensions, answers)
+    serving = None
+    if horizon is not None and served:
+        feasible = {w.name: p for w, p in zip(work, plans, strict=True) if p.candidates}
+        serving = serving_answer(scenario, horizon, sized, feasible)
+    return Report(scenario, catalog.version, fleets, tensions, answers, serving)
 
 
 def _fleet(cluster: Cluster, catalog: Catalog) -> Fleet:

@@ -1,6 +1,7 @@
 """Figures as self-contained SVG text: pure functions of data, for light and dark, for any colour vision."""
 
 from armillary.app.figures.bars import bar_chart, range_chart, stacked_bar
+from armillary.app.figures.columns import stacked_columns
 from armillary.app.figures.heat_map import heat_map
 from armillary.app.figures.lines import line_chart
 from armillary.app.figures.rings import rings
@@ -16,6 +17,7 @@ __all__ = [
     "rings",
     "scatter",
     "stacked_bar",
+    "stacked_columns",
     "timeline",
     "waterfall_chart",
 ]

@@ -20,6 +20,8 @@ _DARK = (
 _DARK_INK = (1, 4, 5, 6, 7)
 """Colours of the light set that carry dark letters; the others carry white ones."""
 
+FAINT = 0.28
+"""Opacity of what is left over. [-]"""
 COLOURS = len(_LIGHT)
 """Colours before they repeat: the seven of Okabe and Ito without black, a grey, then deeper tones of them."""
 
@@ -183,7 +185,15 @@ class Canvas:
             f'<{drawn}{_class(_colour(colour))} fill="currentColor"{faint}>{_tip(tip)}</{drawn.split()[0]}>'
         )
 
-    def legend(self, x: float, y: float, names: Sequence[str], right: float, markers: bool = False) -> float:
+    def legend(
+        self,
+        x: float,
+        y: float,
+        names: Sequence[str],
+        right: float,
+        markers: bool = False,
+        faint: Sequence[str] = (),
+    ) -> float:
         """Write what each colour is, in lines that end before `right`; returns the y below them."""
         at = x
         for colour, name in enumerate(names):
@@ -193,7 +203,7 @@ class Canvas:
             if markers:
                 self.marker(at + 6, y - 4, colour)
             else:
-                self.rect(at, y - 10, 12, 12, colour, corner=2)
+                self.rect(at, y - 10, 12, 12, colour, corner=2, opacity=FAINT if name in faint else 1)
             self.text(at + 17, y, name, "small")
             at += need
         return y + 20
