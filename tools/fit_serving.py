@@ -86,7 +86,7 @@ def parameters(levels: tuple[str, ...]) -> list[Parameter]:
             Parameter(f"host_sequence.{e}", 2e-6, 0.5, False),
             Parameter(f"latency.{e}", 0.025, 2.5, False),
             Parameter(f"token.{e}", 1e-6, 6.0, False),
-            Parameter(f"lag.{e}", 2.0, 1.0, False),
+            Parameter(f"lag.{e}", 2.0, 2.0, False),
         ]
     for one in levels:
         found += [Parameter(f"{name}.{one}", 1.0, 1.0 if name == "lag" else 2.0, False) for name in VINTAGE]
@@ -159,10 +159,14 @@ def fit(rows: Rows, start: np.ndarray | None = None, rounds: int = 7) -> dict[st
                 found[mine, j] = slope[mine]
         return np.vstack([found, np.diag(weight)])
 
+    def loss(z: np.ndarray) -> np.ndarray:
+        """Soft absolute values of rows, squares of what departs from a prior."""
+        rows_only = np.arange(len(z)) < len(z) - len(known)
+        soft = np.array([2 * (np.sqrt(1 + z) - 1), (1 + z) ** -0.5, -0.5 * (1 + z) ** -1.5])
+        return np.where(rows_only, soft, np.array([z, np.ones_like(z), np.zeros_like(z)]))
+
     begin = np.minimum(prior if start is None else start, most - 1e-6)
-    found = least_squares(
-        residuals, begin, slopes, (-np.inf, most), loss="soft_l1", f_scale=0.1, max_nfev=rounds
-    )
+    found = least_squares(residuals, begin, slopes, (-np.inf, most), loss=loss, f_scale=0.1, max_nfev=rounds)
     return {p.name: math.exp(t) for p, t in zip(known, found.x, strict=True)}
 
 
@@ -263,7 +267,7 @@ def held_out(rows: list[Row], whole: Rows, found: dict[str, float]) -> None:
     for what in ("model", "release"):
         labels: Any = np.array([u.model.name for u in whole.runs]) if what == "model" else whole.level
         left: list[np.ndarray] = []
-        for label in sorted(set(labels) - {""}):
+        for label in sorted(set(labels)):
             out = labels == label
             some = Rows([r for r, o in zip(rows, out, strict=True) if not o], whole.levels)
             v = fit(some, start, rounds=4)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from armillary.serving.calibration import HOST_FIELDS, KERNEL_FIELDS
+from armillary.serving.calibration import HOST_FIELDS, KERNEL_FIELDS, UNNAMED
 from armillary.serving.kernels import Sustained
 from armillary.serving.layout import EngineLayout
 from armillary.serving.precision import PEAK_KEY, Widths, widths
@@ -34,9 +34,9 @@ Row = tuple[dict[str, str], ServingRun]
 
 
 def level(run: ServingRun) -> str:
-    """Engine and release without its suffix, as ``vllm 0.19.0``; empty where the row names none."""
+    """Engine and release without its suffix, as ``vllm 0.19.0``."""
     found = re.match(r"\d+\.\d+\.\d+", run.release)
-    return f"{run.engine} {found[0]}" if found else ""
+    return f"{run.engine} {found[0] if found else UNNAMED}"
 
 
 class Steady(NamedTuple):
@@ -71,7 +71,7 @@ class Rows:
         self.hopper = np.array([u.chip.name in HOPPER for u in self.runs])
         self.engine = np.array([u.engine for u in self.runs])
         self.level = np.array([level(u) for u in self.runs])
-        self.levels = levels or tuple(sorted(set(self.level) - {""}))
+        self.levels = levels or tuple(sorted(set(self.level)))
         self.dense = np.array([FORMATS[u.precision.dense] for u in self.runs])
         self.experts = np.array([FORMATS[u.precision.experts] for u in self.runs])
         self.moe = np.array(

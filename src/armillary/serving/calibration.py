@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -18,6 +19,9 @@ Table = Mapping[str, Any]
 KERNEL_FIELDS = ("dense_flops", "expert_flops", "bf16_flops", "attention_flops")
 HOST_FIELDS = ("launch", "host_step", "host_sequence")
 """Fields of `Sustained` that a release of an engine scales as one: its kernels' rates, its host's times."""
+
+UNNAMED = "unnamed"
+"""Release of published runs that name none: not the engine in the mean, but what was run late in 2025."""
 
 STREAM_KEY = {"nvfp4": "fp4", "mxfp4": "mxfp4", "int4": "int4", "int8": "fp8", "mxfp8": "fp8", "fp16": "bf16"}
 """Key of the calibration's tables for a weight format, where it is not the format's own name."""
@@ -108,10 +112,14 @@ def sustained(
 
 
 def vintage_of(engine: str, release: str, known: Table | None = None) -> dict[str, float]:
-    """How many times the engine's own a release has: rates of kernels, gaps, times of the host, lag [-]."""
+    """How many times the engine's own a release has: rates of kernels, gaps, times of the host, lag [-].
+
+    Releases are told by their first three numbers; what the benchmark ran without naming it is `UNNAMED`.
+    """
     releases: Mapping[str, dict[str, float]] = (known or serving_table())["engines"][engine]["releases"]
     same = dict.fromkeys(("kernels", "gaps", "host", "lag"), 1.0)
-    return next((releases[name] for name in releases if release.startswith(name)), same)
+    named = (name for name in releases if re.match(re.escape(name) + r"(?!\d)", release))
+    return next((releases[name] for name in named), same)
 
 
 def acceptance(known: Table | None = None) -> float:

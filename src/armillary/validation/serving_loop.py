@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from armillary.model import kv_cache_bytes_per_token
-from armillary.serving.calibration import front_end
+from armillary.serving.calibration import UNNAMED, front_end
 from armillary.serving.engine import Replica
 from armillary.serving.memory import USABLE
 from armillary.serving.simulator import simulate_closed
@@ -104,7 +104,7 @@ def predict(run: ServingRun, seed: int = 0) -> Measured:
 
 def front_time(run: ServingRun, tpot: float) -> float:
     """Time of a request before and behind the engine, given its time per output token [s]."""
-    return float(front_end(run.engine, run.release).time(run.input, tpot, run.prefill is not None))
+    return float(front_end(run.engine, run.release or UNNAMED).time(run.input, tpot, run.prefill is not None))
 
 
 def _replica(run: ServingRun, pool: Pool) -> Replica:
@@ -117,7 +117,7 @@ def _replica(run: ServingRun, pool: Pool) -> Replica:
         run.nic_bandwidth,
         run.drafts,
         run.input + run.output / 2,
-        run.release,
+        run.release or UNNAMED,
     )
 
 
