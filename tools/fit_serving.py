@@ -87,9 +87,10 @@ def parameters(levels: tuple[str, ...]) -> list[Parameter]:
             Parameter(f"latency.{e}", 0.025, 2.5, False),
             Parameter(f"token.{e}", 1e-6, 6.0, False),
             Parameter(f"lag.{e}", 2.0, 2.0, False),
+            Parameter(f"streamed.{e}", 0.2, 0.5, True),
         ]
     for one in levels:
-        found += [Parameter(f"{name}.{one}", 1.0, 1.0 if name == "lag" else 2.0, False) for name in VINTAGE]
+        found += [Parameter(f"{name}.{one}", 1.0, 0.7 if name == "lag" else 1.0, False) for name in VINTAGE]
     return found
 
 
@@ -138,6 +139,7 @@ def fit(rows: Rows, start: np.ndarray | None = None, rounds: int = 7) -> dict[st
     reached = reach(rows, known)
     groups = colours(reached)
     quiet = np.where(rows.quiet, rows.ttft, 1.0)
+    held = np.concatenate([np.zeros(2 * len(rows.runs), bool), [" " in p.name for p in known]])
 
     def errors(x: np.ndarray) -> np.ndarray:
         found = rows.steady({p.name: math.exp(t) for p, t in zip(known, x, strict=True)})
@@ -160,10 +162,9 @@ def fit(rows: Rows, start: np.ndarray | None = None, rounds: int = 7) -> dict[st
         return np.vstack([found, np.diag(weight)])
 
     def loss(z: np.ndarray) -> np.ndarray:
-        """Soft absolute values of rows, squares of what departs from a prior."""
-        rows_only = np.arange(len(z)) < len(z) - len(known)
+        """Soft absolute values; squares of what a release departs from its engine by."""
         soft = np.array([2 * (np.sqrt(1 + z) - 1), (1 + z) ** -0.5, -0.5 * (1 + z) ** -1.5])
-        return np.where(rows_only, soft, np.array([z, np.ones_like(z), np.zeros_like(z)]))
+        return np.where(held, np.array([z, np.ones_like(z), np.zeros_like(z)]), soft)
 
     begin = np.minimum(prior if start is None else start, most - 1e-6)
     found = least_squares(residuals, begin, slopes, (-np.inf, most), loss=loss, f_scale=0.1, max_nfev=rounds)
@@ -235,7 +236,7 @@ def toml(
         lines += ["", f"[engines.{e}]", f'provenance = "{words}; releases over the engine in the mean"']
         lines += [f"gaps = {v[f'gaps.{e}']:.4g}", f"experts = {v[f'share.{e}']:.4g}"]
         lines += [f"{k} = {v[f'{k}.{e}']:.4g}" for k in ("launch", "host_step", "host_sequence")]
-        each = ", ".join(f"{k} = {v[f'{k}.{e}']:.4g}" for k in ("latency", "token", "lag"))
+        each = ", ".join(f"{k} = {v[f'{k}.{e}']:.4g}" for k in ("latency", "token", "lag", "streamed"))
         lines += [f"front = {{ {each}, handover = {handover[e]:.4g} }}", "", f"[engines.{e}.releases]"]
         for one in levels:
             engine, _, release = one.partition(" ")
@@ -286,7 +287,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     rows = read_rows(chosen.tables)
     whole = Rows(rows)
-    found = fit(whole, rounds=12)
+    found = fit(whole, rounds=15)
     steady = whole.steady(found)
     errors = steady.tpot / whole.tpot - 1
     report("time per output token, all rows, in sample", errors)

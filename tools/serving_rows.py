@@ -67,6 +67,7 @@ class Rows:
         self.apart = np.array([u.prefill is not None for u in self.runs])
         self.drafts = self.of(lambda u: u.drafts)
         self.poll, self.hold = self.of(lambda u: u.settings.poll), self.of(lambda u: u.settings.hold)
+        self.stream = self.of(lambda u: u.settings.stream)
         self.budget = self.of(step_tokens)
         self.hopper = np.array([u.chip.name in HOPPER for u in self.runs])
         self.engine = np.array([u.engine for u in self.runs])
@@ -83,7 +84,9 @@ class Rows:
         self.bandwidth = self.of(lambda u: u.chip.memory_bandwidth)
         self.scale_up = self.of(lambda u: u.chip.scale_up_bandwidth)
         self.nic = self.of(lambda u: u.nic_bandwidth)
-        self.quiet = ~self.apart & (self.users <= QUIET) & np.isfinite(self.ttft)
+        # Requests of one length stay in step with each other, which mean values do not see.
+        mixed = self.of(lambda u: u.shortest) < 1
+        self.quiet = ~self.apart & mixed & (self.users <= QUIET) & np.isfinite(self.ttft)
 
     def of(self, what: Any) -> Any:
         """One number of each run, `[row]`."""
@@ -192,7 +195,8 @@ class Rows:
         turns = np.maximum(users * self.input / most, 1.0)
         begun = np.maximum(reading * (turns + 1) / 2, first)
         busy = np.minimum(rate * first / np.maximum(sharing, 1.0), BUSIEST)
-        lag = 0.5 + self.software(v, "lag") * self.release(v, "lag")
+        lag = self.software(v, "lag") + self.software(v, "streamed") * self.stream
+        lag = 0.5 + lag * self.release(v, "lag")
         front = self.software(v, "latency") + self.software(v, "token") * self.input + lag * decoding
         later = wait + first * (1 + busy / (2 * (1 - busy)))
         return Steady(each, front + later + (begun - later) / WAVES)

@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 from armillary.errors import InputError
 from armillary.model import transformer
 from armillary.serving import Batch, EngineLayout, Replica, front_end, precision, sustained
+from armillary.serving.calibration import vintage_of
 from armillary.serving.candidates import candidate
 from armillary.serving.kernels import experts_hit
+from armillary.serving.precision import widths
+from armillary.serving.step import step_time
 
 
 def replica(shipped, model="llama-3.1-70b", chip="h200", layout=None, form="fp8", **more):
@@ -105,7 +108,41 @@ def test_names_that_are_not_known_are_refused(shipped):
         precision("fp9")
     with pytest.raises(InputError, match=r"unknown serving engine 'vlm'.*vllm"):
         sustained(shipped.accelerator("h100"), "vlm", precision("fp8"), 5e10)
-    assert front_end("vllm").service(2000) > front_end("vllm").service(100)
+
+
+def test_releases_are_told_by_their_three_numbers():
+    table = {"engines": {"x": {"releases": {"0.5.1": {"lag": 2.0}, "0.5.10": {"lag": 3.0}}}}}
+    assert [vintage_of("x", r, table)["lag"] for r in ("0.5.1.post1", "0.5.10.post1", "0.5.12", "")] == [
+        2.0,
+        3.0,
+        1.0,
+        1.0,
+    ]
+
+
+def test_front_ends_take_longer_for_long_prompts_slow_steps_and_tokens_in_groups():
+    front = front_end("vllm")
+    assert front.time(2000, 0.01) > front.time(100, 0.01)
+    assert front.time(100, 0.02) > front.time(100, 0.01)
+    assert front_end("sglang", stream=30).lag > front_end("sglang").lag
+
+
+def test_a_host_that_launches_slowly_holds_up_small_prompts_only(shipped):
+    one = replica(shipped, "llama-3.1-70b", "b200", EngineLayout(tp=8))
+    slow = one.known()._replace(launch=1e-4)
+    quick = slow._replace(launch=0.0)
+
+    def waits(batch):
+        times = [
+            float(step_time(one.model, one.layout, widths(one.precision), known, batch).host)
+            for known in (slow, quick)
+        ]
+        return times[0] - times[1]
+
+    small = Batch(8.0, 8000.0, 100.0, 5000.0, 100.0, 1.0)
+    large = Batch(8.0, 8000.0, 60000.0, 3e7, 1000.0, 60.0)
+    assert waits(Batch(8.0, 8000.0)) == 0
+    assert waits(small) > 10 * waits(large) >= 0
 
 
 def test_hit_experts_are_counted_as_drawn():

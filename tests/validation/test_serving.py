@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from armillary import catalog
@@ -9,8 +11,10 @@ from armillary.validation import (
     summarise,
     validate_serving,
 )
-from armillary.validation.serving_recipes import recipe_of
+from armillary.validation.serving_loop import predict
+from armillary.validation.serving_recipes import Asked, recipe_of
 from armillary.validation.serving_rows import read_run
+from armillary.validation.serving_settings import settings_of
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +107,53 @@ def test_a_table_without_columns_is_refused(tmp_path):
         read_serving_table(path)
 
 
+H200 = Asked("trtllm", "h200", "fp8", "1024", "1024", "deepseek-R1")
+B300 = Asked("sglang", "b300", "fp8", "1024", "1024", "Qwen/Qwen3.5-397B-A17B")
+
+
 def test_a_configuration_per_worker_is_multiplied():
     notes = "disagg prefill 1x[tp8 dp1 ep8.0] bsnan, decode 1x[tp8 dp1 ep8] bsnan"
-    found = recipe_of("trtllm", "0.8.1.post1", "h200", "fp8", "1024", "1024", "1152", "deepseek-R1", notes)
+    found = recipe_of(H200, "0.8.1.post1", 1152, notes)
     assert found is not None
-    assert found.decode == (9, 8, 8, True)
+    assert found.decode == (9, 8, 8, True, 512)
+
+
+def test_early_disaggregated_rows_are_told_by_their_accelerators(shipped):
+    early = {
+        **ROW,
+        "source": "(InferenceX) deepseek_r1_gb200_trtllm_fp4_agg_8192x1024_c102_tp28_ep1_126",
+        "gpu": "GB200",
+        "n_gpus": "28",
+        "model": "deepseek-r1",
+        "precision": "fp4",
+        "isl": "8192",
+        "osl": "1024",
+        "concurrency_or_rate": "102",
+        "tp": "28",
+        "engine": "trtllm",
+    }
+    run = read_run(early, shipped)
+    assert run.prefill is not None
+    assert (run.prefill.workers, run.decode.workers, run.decode.layout.tp, run.drafts) == (1, 3, 8, 0)
+    drafted = read_run({**early, "concurrency_or_rate": "54"}, shipped)
+    assert drafted.drafts == 3  # the configuration with 18 users a worker
+
+
+def test_engines_are_started_as_the_scripts_say(shipped):
+    few, many = (settings_of(B300._replace(chip="b200"), "0.5.9", 8, load) for load in (8, 64))
+    assert (few.poll, many.poll, many.batch, many.cache) == (10, 30, 128, "fp8")
+    assert settings_of(B300, "0.5.10.post1", 4, 64).tokens == 16384
+    assert settings_of(B300._replace(engine="homemade"), "", 4, 64) is None
+    row = {**ROW, "source": "(InferenceX) x", "model": "Qwen/Qwen3.5-397B-A17B", "gpu": "B200", "tp": "8"}
+    run = read_run(
+        {**row, "n_gpus": "8", "isl": "1024", "osl": "1024", "engine": "sglang 0.5.9", "precision": "fp8"},
+        shipped,
+    )
+    assert (run.settings.poll, run.precision.cache) == (30, "fp8")
+
+
+def test_a_look_at_the_queue_every_so_many_steps_delays_first_tokens(shipped):
+    run = read_run({**ROW, "engine": "sglang 0.5.9"}, shipped)
+    at_once = predict(run)
+    rarely = predict(replace(run, settings=run.settings._replace(poll=30)))
+    assert rarely.ttft > at_once.ttft + 5 * at_once.tpot

@@ -152,11 +152,24 @@ class FrontEnd(NamedTuple):
         return self.latency + self.service(prompt) + self.lag * step + self.handover * apart
 
 
-def front_end(engine: str, release: str = "", known: Table | None = None) -> FrontEnd:
-    """Return the front end of an engine, one of `engines`, as of a release."""
+def front_end(engine: str, release: str = "", stream: int = 0, known: Table | None = None) -> FrontEnd:
+    """Front end of an engine.
+
+    Parameters
+    ----------
+    engine : str
+        One of `engines`.
+    release : str
+        As of `sustained`.
+    stream : int
+        Tokens that leave at once, of whose steps a part is lag; 0 where each leaves on its own. [-]
+    known : mapping, optional
+        As of `sustained`.
+    """
     table = known or serving_table()
-    front = FrontEnd(**table["engines"][engine]["front"])
-    return front._replace(lag=front.lag * vintage_of(engine, release, table)["lag"])
+    said: Mapping[str, float] = table["engines"][engine]["front"]
+    steps = (said["lag"] + said["streamed"] * stream) * vintage_of(engine, release, table)["lag"]
+    return FrontEnd(said["latency"], said["token"], steps, said["handover"])
 
 
 def _key(form: str) -> str:

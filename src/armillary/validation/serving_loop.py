@@ -104,7 +104,8 @@ def predict(run: ServingRun, seed: int = 0) -> Measured:
 
 def front_time(run: ServingRun, tpot: float) -> float:
     """Time of a request before and behind the engine, given its time per output token [s]."""
-    return float(front_end(run.engine, run.release or UNNAMED).time(run.input, tpot, run.prefill is not None))
+    front = front_end(run.engine, run.release or UNNAMED, run.settings.stream)
+    return float(front.time(run.input, tpot, run.prefill is not None))
 
 
 def _replica(run: ServingRun, pool: Pool) -> Replica:

@@ -18,9 +18,9 @@ class Settings(NamedTuple):
 
     batch : sequences at once, as many as there are users where 0 [-]. tokens : of a step, the engine's
     default where 0 [token]. tokens_per_input : the same in prompts [-]. poll, hold : as of
-    `serving.step_cost.Engine` [-]. hold_share : of a step's tokens that prompts are held for [-]. cache :
-    format of the KV cache, that of the precision where empty. memory : share that the engine takes, its
-    default where 0 [-].
+    `serving.step_cost.Engine` [-]. hold_share : of a step's tokens that prompts are held for [-].
+    stream : tokens that leave at once, each on its own where 0 [-]. cache : format of the KV cache, that of
+    the precision where empty. memory : share that the engine takes, its default where 0 [-].
     """
 
     batch: int = 0
@@ -29,6 +29,7 @@ class Settings(NamedTuple):
     poll: int = 1
     hold: int = 0
     hold_share: float = 0.0
+    stream: int = 0
     cache: str = ""
     memory: float = 0.0
 
@@ -73,6 +74,7 @@ def settings_of(asked: Asked, release: str, tp: int, load: float) -> Settings | 
                 poll=int(row["poll"] or 1),
                 hold=int(row["hold"] or 0),
                 hold_share=float(row["hold_share"] or 0),
+                stream=int(row["stream"] or 0),
                 cache=row["cache"],
                 memory=float(row["memory"] or 0),
             )
