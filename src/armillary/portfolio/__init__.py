@@ -1,5 +1,22 @@
 """Room `portfolio`: demand, offers, contracts and plans of purchases; imports the rooms above."""
 
+from armillary.portfolio.answers import (
+    Added,
+    Clause,
+    Regret,
+    WalkAway,
+    Worth,
+    as_signed,
+    clause_costs,
+    only_providers,
+    option_value,
+    provider_values,
+    repriced,
+    share_of_work,
+    single_provider_regrets,
+    walk_away,
+    without_option,
+)
 from armillary.portfolio.calendar import QUARTER, Calendar, Futures, fan, growing, tree
 from armillary.portfolio.checking import check
 from armillary.portfolio.plan import Costs, Plan, Purchase, Signed
@@ -14,11 +31,14 @@ from armillary.portfolio.records import (
     Sku,
     Tier,
 )
+from armillary.portfolio.shadow import Price, shadow_prices
 from armillary.portfolio.solving import solve
 
 __all__ = [
     "QUARTER",
+    "Added",
     "Calendar",
+    "Clause",
     "Contract",
     "Costs",
     "Demand",
@@ -26,16 +46,31 @@ __all__ = [
     "Offer",
     "Option",
     "Plan",
+    "Price",
     "Programme",
     "Purchase",
+    "Regret",
     "Risk",
     "Signed",
     "Site",
     "Sku",
     "Tier",
+    "WalkAway",
+    "Worth",
+    "as_signed",
     "check",
+    "clause_costs",
     "fan",
     "growing",
+    "only_providers",
+    "option_value",
+    "provider_values",
+    "repriced",
+    "shadow_prices",
+    "share_of_work",
+    "single_provider_regrets",
     "solve",
     "tree",
+    "walk_away",
+    "without_option",
 ]
