@@ -1,4 +1,4 @@
-"""Large programmes by rounds: bounds that hold, plans that are feasible, the optimum where it can be known."""
+"""Large programmes by rounds: bounds that hold, plans that are feasible, optima where they are known."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 from markets import small
 from portfolio_market import market
 
-from armillary.portfolio import Risk, fan, solve
-from armillary.portfolio import highs
+from armillary.portfolio import Risk, fan, highs, solve
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.bounds import proven

@@ -21,7 +21,6 @@ from armillary.portfolio.plan import Plan, plan_of
 from armillary.portfolio.records import Programme
 from armillary.portfolio.states import exact
 
-
 WHOLE = 20_000
 """Columns of use up to which a programme is solved as one. [-]"""
 
@@ -55,7 +54,9 @@ def solve(
         best = decompose(programme, arrays, gap, began + seconds)
         if best is not None:
             status = "optimal" if best.finished else "time limit"
-            return plan_of(programme, arrays, best.assembly, best.x, status, best.bound, perf_counter() - began)
+            return plan_of(
+                programme, arrays, best.assembly, best.x, status, best.bound, perf_counter() - began
+            )
     whole = assemble(programme, arrays, exact(programme.futures))
     found = highs.solve(whole.matrix, gap=gap, seconds=seconds - (perf_counter() - began))
     x = found.x
