@@ -59,7 +59,7 @@ def market(
     first, second = run(quarters // 7, 1e4), run(quarters // 2, 2e4)
     demands = (
         Demand("chat", chat, 8e-6, "token/s", priority=1),
-        Demand("agents", agents, 0.4 / HOUR, "vCPU", priority=2),
+        Demand("agents", agents, 0.1 / HOUR, "vCPU", priority=2),
         Demand("research", research, 30 / HOUR, "accelerator", priority=3),
         Demand("run-1", first, 40 / HOUR, "accelerator", priority=2, cluster=5e3 * scale),
         Demand("run-2", second, 40 / HOUR, "accelerator", priority=2, cluster=1e4 * scale),
@@ -100,7 +100,7 @@ def market(
                 pace = worth[k] if k < accelerators else 0.0
                 list_price = (7 * pace**0.9 if pace else 0.03 * 192 * (1 + k - accelerators)) * local
                 list_price *= random.uniform(0.9, 1.1) / HOUR
-                begins = max(late, k * quarters // (4 * skus))
+                begins = max(late, k * quarters // (4 * skus)) if pace else late
                 had = np.where(np.arange(quarters) >= begins, 1e7, 0.0)
                 starts = tuple(range(-(-begins // 4) * 4, quarters, 4))
                 base = f"{name} {kind.name}"

@@ -343,7 +343,10 @@ def optimum(p: Programme) -> float:
                 amount = at(d.amount, t, f)
                 u = missing(t, f)
                 m.add_constraints(1.0 * u <= amount * (1 - d.floor))
-                m.add_constraints(total([u, *served.get((d.name, t, f), [])]) >= amount)
+                whole = total([u, *served.get((d.name, t, f), [])])
+                m.add_constraints(whole >= amount)
+                if d.cluster <= 0:
+                    m.add_constraints(whole <= amount)
                 pay(t, f, float(raised[i]) * QUARTER / million * u, penalty=True)
                 if d.cluster > 0 and amount > 0:
                     r = run(t, f)

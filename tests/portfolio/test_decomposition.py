@@ -42,7 +42,7 @@ def test_rounds_end_at_the_optimum_of_the_whole(name):
 
 @pytest.mark.parametrize("regime", ["volume", "tiny"])
 def test_a_market_by_rounds_is_within_its_gap_of_the_whole(regime):
-    programme = market(2, 2, 4, 8, 4, regime)
+    programme = market(2, 2, 4, 6, 3, regime)
     scaled = arrays(programme)
     best = decompose(programme, scaled, 0.0025, perf_counter() + 60)
     whole = solve(programme, gap=1e-5)

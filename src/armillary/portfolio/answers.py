@@ -16,7 +16,7 @@ from armillary.errors import InfeasibleError, InputError, did_you_mean
 from armillary.portfolio.calendar import Floats
 from armillary.portfolio.plan import Plan
 from armillary.portfolio.records import Programme
-from armillary.portfolio.solving import solve
+from armillary.portfolio.solving import SECONDS, solve
 
 
 class Worth(NamedTuple):
@@ -86,7 +86,7 @@ def repriced(programme: Programme, provider: str, factor: float) -> Programme:
     )
 
 
-def option_value(programme: Programme, option: str, gap: float = 0.0025, seconds: float = math.inf) -> Worth:
+def option_value(programme: Programme, option: str, gap: float = 0.0025, seconds: float = SECONDS) -> Worth:
     """What an option is worth beyond its premium: the plan without it less the plan with it, by future."""
     without = without_option(programme, option)
     return worth(solve(programme, gap, seconds), solve(without, gap, seconds))
@@ -101,7 +101,7 @@ class Regret(NamedTuple):
 
 
 def single_provider_regrets(
-    programme: Programme, best: Plan | None = None, gap: float = 0.0025, seconds: float = math.inf
+    programme: Programme, best: Plan | None = None, gap: float = 0.0025, seconds: float = SECONDS
 ) -> tuple[Regret, ...]:
     """What buying everything from one provider costs more than the best plan, for each provider.
 
@@ -132,9 +132,7 @@ class Added(NamedTuple):
     saves: float
 
 
-def provider_values(
-    programme: Programme, gap: float = 0.0025, seconds: float = math.inf
-) -> tuple[Added, ...]:
+def provider_values(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS) -> tuple[Added, ...]:
     """What the first, second, nth provider saves, each time the one that saves most.
 
     The first is the best alone, and saves against serving nothing of what its offers do not serve: its value
@@ -188,7 +186,7 @@ def walk_away(
     bounds: tuple[float, float] = (0.25, 4.0),
     tolerance: float = 0.01,
     gap: float = 0.0025,
-    seconds: float = math.inf,
+    seconds: float = SECONDS,
 ) -> WalkAway:
     """The price that a provider can ask before it loses its share of the work, by bisection on a factor.
 
@@ -242,7 +240,7 @@ def _values(programme: Programme) -> dict[str, float]:
 
 
 def as_signed(
-    programme: Programme, signed: Sequence[str], gap: float = 0.0025, seconds: float = math.inf
+    programme: Programme, signed: Sequence[str], gap: float = 0.0025, seconds: float = SECONDS
 ) -> Worth:
     """What a deal as signed costs against the best: named contracts held, against a free choice."""
     for name in signed:
@@ -262,7 +260,7 @@ class Clause(NamedTuple):
 
 
 def clause_costs(
-    programme: Programme, gap: float = 0.0025, seconds: float = math.inf, plan: Plan | None = None
+    programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, plan: Plan | None = None
 ) -> tuple[Clause, ...]:
     """What each clause costs or, where it is in our favour, saves (negative), by solving without it."""
     variants: list[tuple[str, Programme]] = []

@@ -28,8 +28,8 @@ from armillary.portfolio.states import exact, states
 
 STATES = (1, 3, 6, 10, 16, 24, 40, 64, 100)
 """States of a quarter, by round. [-]"""
-SEARCH_SHARE = 0.4
-"""Of the time left that a round's search over integers may take. [-]"""
+SEARCH_SHARE, OPEN_SHARE = 0.5, 0.2
+"""Of the time left that a round may search: over all integers, or over those left open. [-]"""
 SEARCHED = 12_000
 """Columns up to which a round searches over integers by branching, too; beyond, it rounds. [-]"""
 CLEAR = 0.02
@@ -73,7 +73,7 @@ def decompose(programme: Programme, arrays: Arrays, gap: float, until: float) ->
         point = rounded(arrays, coarse, relaxed, chosen)
         left = until - perf_counter()
         if chosen is None and len(point) and len(coarse.matrix.cost) > SEARCHED and left > 0:
-            point = searched(coarse, relaxed.x, point, gap / 2, left * SEARCH_SHARE)
+            point = searched(coarse, relaxed.x, point, gap / 2, left * OPEN_SHARE)
         if len(coarse.matrix.cost) <= SEARCHED and left > 0:
             found = highs.solve(
                 coarse.matrix, seconds=left * SEARCH_SHARE, gap=gap / 2, start=point if len(point) else None
