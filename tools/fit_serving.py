@@ -3,12 +3,13 @@
     python tools/fit_serving.py TABLE.csv... [--write] [--held-out]
 
 Time per output token of each row, and time to first token of quiet ones, are taken from a mean-field steady
-state of the engine model (`serving_rows.py`). Then all rows are simulated, and what the simulation has over the
-mean values, row by row, corrects them in a further fit: `--passes` times. Parameters are fitted in logarithms
-with a robust loss and priors at usual values, shares bounded below 1; releases of an engine differ from it in
-four factors, drawn towards one. `--held-out` fits anew without each model, and without each engine release, and
-prints the errors of what was left out. `--write` rewrites src/armillary/serving/calibration.toml, the handover
-between workers fitted to what the simulator leaves of disaggregated runs.
+state of the engine model (`serving_rows.py`). Then all rows are simulated, and what the simulation has over
+the mean values, row by row, corrects them in a further fit: `--passes` times. Parameters are fitted in
+logarithms with a robust loss and priors at usual values, shares bounded below 1; releases of an engine differ
+from it in four factors, drawn towards one. `--held-out` fits anew without each model, and without each engine
+release, and prints the errors of what was left out. `--write` rewrites
+src/armillary/serving/calibration.toml, the handover between workers fitted to what the simulator leaves of
+disaggregated runs.
 """
 
 from __future__ import annotations

@@ -1,0 +1,76 @@
+"""Room `portfolio`: demand, offers, contracts and plans of purchases; imports the rooms above."""
+
+from armillary.portfolio.answers import (
+    Added,
+    Clause,
+    Regret,
+    WalkAway,
+    Worth,
+    as_signed,
+    clause_costs,
+    only_providers,
+    option_value,
+    provider_values,
+    repriced,
+    share_of_work,
+    single_provider_regrets,
+    walk_away,
+    without_option,
+)
+from armillary.portfolio.calendar import QUARTER, Calendar, Futures, fan, growing, tree
+from armillary.portfolio.checking import check
+from armillary.portfolio.plan import Costs, Plan, Purchase, Signed
+from armillary.portfolio.records import (
+    Contract,
+    Demand,
+    Offer,
+    Option,
+    Programme,
+    Risk,
+    Site,
+    Sku,
+    Tier,
+)
+from armillary.portfolio.shadow import Price, shadow_prices
+from armillary.portfolio.solving import solve
+
+__all__ = [
+    "QUARTER",
+    "Added",
+    "Calendar",
+    "Clause",
+    "Contract",
+    "Costs",
+    "Demand",
+    "Futures",
+    "Offer",
+    "Option",
+    "Plan",
+    "Price",
+    "Programme",
+    "Purchase",
+    "Regret",
+    "Risk",
+    "Signed",
+    "Site",
+    "Sku",
+    "Tier",
+    "WalkAway",
+    "Worth",
+    "as_signed",
+    "check",
+    "clause_costs",
+    "fan",
+    "growing",
+    "only_providers",
+    "option_value",
+    "provider_values",
+    "repriced",
+    "shadow_prices",
+    "share_of_work",
+    "single_provider_regrets",
+    "solve",
+    "tree",
+    "walk_away",
+    "without_option",
+]
