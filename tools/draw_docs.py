@@ -9,8 +9,9 @@ from pathlib import Path
 
 from armillary import catalog, scenario
 from armillary.app.cli import cli
-from armillary.app.figures import rings
+from armillary.app.figures import rings, tornado_chart
 from armillary.catalog import Catalog
+from armillary.portfolio import inputs, owned, price_each, tco_facts, tornado
 from armillary.units import show
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -44,6 +45,18 @@ def draw_rings(known: Catalog) -> str:
     return rings(levels, "One machine as nested rings: the cluster of the scenario openai-aws")
 
 
+def draw_tornado() -> str:
+    """Draw what moves the cost of an accelerator-hour, the twelve largest swings."""
+    base, facts = inputs(), tco_facts()
+    rows = []
+    for swing in tornado(lambda at: price_each(owned(at).total, at) * 3600, base)[:12]:
+        fact = facts[swing.name.replace("equipment", "server").replace("facility_life", "building_life")]
+        ends = fact.text(swing.low), fact.text(swing.high)
+        rows.append((swing.name.replace("_", " "), swing.at_low, swing.at_high, *ends))
+    title = "What moves the cost of an hour of a GB200 in use [USD]"
+    return tornado_chart(rows, float(price_each(owned(base).total, base)) * 3600, title, label="USD")
+
+
 def words(command: str) -> list[str]:
     """Arguments of a command of `NETWORK`."""
     return [w.replace("\u00a0", " ") for w in command.format(images=IMAGES).split(" ")]
@@ -52,6 +65,7 @@ def words(command: str) -> list[str]:
 def main() -> None:
     known = catalog.load()
     (IMAGES / "rings.svg").write_text(draw_rings(known), encoding="utf-8")
+    (IMAGES / "tornado.svg").write_text(draw_tornado(), encoding="utf-8")
     for name, more in (("step", []), ("waterfall", ["--explain"]), ("domain", ["--sweep", "domain"])):
         command = [*TRAIN.split(), *more, "--svg", str(IMAGES / f"{name}.svg"), "--json"]
         cli.main(command, prog_name="armillary", standalone_mode=False)

@@ -20,6 +20,7 @@ from armillary.app.figures import (
     scatter,
     stacked_bar,
     timeline,
+    tornado_chart,
     waterfall_chart,
 )
 from armillary.app.figures.axes import number, rounded_up, scale, ticks
@@ -47,6 +48,9 @@ FIGURES = {
     "named": scatter([("s", [(1.0, 2.0), (9.0, 1.0)])], "x", "y", "T", unit="s", notes=[(1.0, 2.0, "far")]),
     "no points": scatter([], "x", "y", "T"),
     "no rings": rings([], "T"),
+    "tornado": tornado_chart([("life <it>", 2.8, 1.9, "3 yr", "7 yr"), ("x", 2.2, 2.2, "1", "2")], 2.2, "T"),
+    "one way": tornado_chart([("share", 2.2, 5.0, "a long low end", "b")], 2.2, "T", "USD", "a long name"),
+    "no tornado": tornado_chart([], 1.0, "T"),
 }
 
 
@@ -221,3 +225,17 @@ def test_a_timeline_places_slices_by_time():
     assert "no tracks" in timeline([], "Nothing")
     with pytest.raises(ValueError, match="before its start"):
         timeline([("a", [Span("x", "y", 2.0, 1.0)])], "T")
+
+
+def test_a_tornado_reaches_from_the_middle_to_both_answers():
+    svg = tornado_chart([("life", 3.0, 1.5, "3 yr", "7 yr"), ("rate", 1.8, 2.4, "5%", "9%")], 2.0, "T")
+    bars = [r for r in parts(svg, "rect") if r.get("height") == "19.00"]
+    widths = [float(r.get("width")) for r in bars]  # of a row, the longer one is drawn first
+    assert widths[0] == pytest.approx(2 * widths[1], abs=0.03)
+    assert widths[0] == pytest.approx(2.5 * widths[2], abs=0.06)
+    starts = [float(r.get("x")) for r in bars]
+    assert starts[0] == pytest.approx(starts[1] + widths[1], abs=0.02)
+    assert "life 3 yr: 3" in svg
+    assert words(svg).index("3 yr") > words(svg).index("7 yr")  # the lower answer is written on the left
+    with pytest.raises(ValueError, match="finite"):
+        tornado_chart([("x", math.nan, 1.0, "a", "b")], 1.0, "T")

@@ -6,6 +6,7 @@ from armillary.app.figures.lines import line_chart
 from armillary.app.figures.rings import rings
 from armillary.app.figures.scatter import scatter
 from armillary.app.figures.timeline import timeline
+from armillary.app.figures.tornado import tornado_chart
 from armillary.app.figures.waterfall import waterfall_chart
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "scatter",
     "stacked_bar",
     "timeline",
+    "tornado_chart",
     "waterfall_chart",
 ]
