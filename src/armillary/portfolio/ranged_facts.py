@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from armillary.errors import InputError, did_you_mean
-from armillary.units import DIMENSIONS
+from armillary.units import DIMENSIONS, show
 
 KINDS = ("published", "measured", "derived", "assumed")
 """``derived`` is arithmetic on published numbers, which the source names."""
@@ -32,7 +32,9 @@ class RangedFact(NamedTuple):
 
     def text(self, value: float) -> str:
         """Write a value of this row in its unit, such as ``5 yr``."""
-        words = f"{value / _factor(self.unit):,.4g}"
+        if self.unit == "USD":
+            return show(value, "USD")
+        words = f"{value / _factor(self.unit):.4g}"
         return words if self.unit == "1" else f"{words} {self.unit}"
 
 

@@ -174,8 +174,9 @@ def annuity(rate: Numeric, life: Numeric) -> Numeric:
     """
     years = life / YEAR
     interest = np.asarray(rate, dtype=float)
-    safe = np.where(interest == 0, 1.0, interest)
-    found = np.where(interest == 0, 1 / years, safe / -np.expm1(-years * np.log1p(safe))) / YEAR
+    none = interest < 1e-12  # below which rounding is larger than the interest
+    safe = np.where(none, 1.0, interest)
+    found = np.where(none, 1 / years, safe / -np.expm1(-years * np.log1p(safe))) / YEAR
     return found[()]
 
 
