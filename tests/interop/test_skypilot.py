@@ -13,7 +13,7 @@ from armillary.interop import read_skypilot
 AWS = """\
 InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone,Arch
 m8g.xlarge,,,4.0,16.0,,0.17952,0.066500,us-east-1,use1-az6,arm64
-p5.48xlarge,H100,8.0,192.0,2048.0,"{'Gpus': [{'Name': 'H100'}], 'x': 1}",55.04,14.246,us-east-1,use1-az6,x86_64
+p5.48xlarge,H100,8.0,192.0,2048.0,"{'Gpus': [1], 'x': 1}",55.04,14.246,us-east-1,use1-az6,x86_64
 p5.48xlarge,H100,8.0,192.0,2048.0,,75.9552,7.5955,ap-southeast-3,apse3-az1,x86_64
 p5.48xlarge,H100,8.0,192.0,2048.0,,63.296,63.296,ca-central-1,cac1-az1,x86_64
 p5e.48xlarge,H200,8.0,192.0,2048.0,,,17.4812,us-east-2,use2-az1,x86_64

@@ -49,7 +49,7 @@ def test_the_deal_as_a_fleet_over_time():
     assert float(DEAL.ends[-1]) == pytest.approx(deal.term, rel=0.001)
     flows = contract_flows(deal.value, DEAL, ramp(DEAL, "2026 Q4"))
     assert flows.total == pytest.approx(38e9)
-    prices = np.array([2.07, 2.5, 4.0]) / 3600
+    prices = np.array([[2.07], [2.5], [4.0]]) / 3600
     fleet = accelerators_paid_for(flows.paid, DEAL, prices)
     assert fleet.shape == (3, 28)
     full = fleet[:, DEAL.labels.index("2026 Q4")]
@@ -61,6 +61,14 @@ def test_the_deal_as_a_fleet_over_time():
     assert 248e3 < full[1] < 280e3
     # All that is paid is what the fleet costs by the hour.
     assert (fleet[1] * prices[1] * DEAL.lengths).sum() == pytest.approx(38e9)
+
+
+def test_a_price_that_falls_buys_more_each_quarter():
+    flows = contract_flows(28.0, DEAL, np.ones(28))
+    falling = np.linspace(2.0, 1.0, 28)
+    fleet = accelerators_paid_for(flows.paid, DEAL, falling)
+    assert fleet.shape == (28,)
+    assert fleet[-1] == pytest.approx(2 * fleet[0])
 
 
 def test_ten_million_vcpus_at_list_prices_eat_most_of_a_year_of_the_deal():

@@ -168,7 +168,7 @@ def accelerators_paid_for(spend: Floats, quarters: Quarters, price: Numeric, oth
     spend : array
         `[quarter]` [USD]
     price : numeric
-        Of one accelerator; an array is a further axis in front. [USD/s]
+        Of one accelerator: a number, `[quarter]`, or `[..., 1]` to compare prices. [USD/s]
     other : numeric
         What is spent on CPUs and else. [USD/s]
 
@@ -184,12 +184,12 @@ def accelerators_paid_for(spend: Floats, quarters: Quarters, price: Numeric, oth
     >>> from armillary.portfolio.quarter_dates import quarters
     >>> when = quarters("2025 Q4", 28)
     >>> flows = contract_flows(38e9, when, np.ones(28))
-    >>> found = accelerators_paid_for(flows.paid, when, np.array([2.5, 4.0]) / 3600)
+    >>> found = accelerators_paid_for(flows.paid, when, np.array([[2.5], [4.0]]) / 3600)
     >>> [round(float(row[0]) / 1e3) for row in found]
     [248, 155]
     """
     rate = np.maximum(0.0, spend / quarters.lengths - other)
-    return rate / np.asarray(price, float)[..., None]
+    return rate / np.asarray(price, float)
 
 
 @lru_cache(maxsize=1)
