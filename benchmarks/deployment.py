@@ -15,7 +15,7 @@ RAMPS = 100_000
 
 def main() -> None:
     """Draw, then train."""
-    when = quarters("2025 Q4", 28)
+    when = quarters("2025Q4", 28)
     sites = [
         RampSite(name, 16, 4608, usual_steps(months * 30 * DAY, racks=64))
         for name, months in (("a", 4), ("b", 7), ("c", 9))

@@ -32,7 +32,7 @@ from armillary.portfolio.training_programme import (
 )
 
 POINTS = np.loadtxt(Path(__file__).with_name("chinchilla_points.csv"), delimiter=",", skiprows=1)
-WHEN = quarters("2026 Q1", 12)
+WHEN = quarters("2026Q1", 12)
 RATE = 1e15
 """Of an accelerator. [FLOP/s]"""
 
@@ -160,9 +160,9 @@ class TestDemand:
 
     def test_what_cannot_be_in_time_says_what_would(self):
         run = Generation("too soon", 1e26, ready=50 * DAY, duration=100 * DAY)
-        with pytest.raises(InfeasibleError, match=r"begin 50 days before 2026 Q1; .* 23,148 if it began"):
+        with pytest.raises(InfeasibleError, match=r"begin 50 days before 2026Q1; .* 23,148 if it began"):
             training_demand([run], RATE, WHEN)
-        with pytest.raises(InfeasibleError, match="wished for after 2028 Q4"):
+        with pytest.raises(InfeasibleError, match="wished for after 2028Q4"):
             training_demand([run._replace(ready=5000 * DAY)], RATE, WHEN)
 
 

@@ -73,7 +73,7 @@ def ramp(quarters: Quarters, full: str) -> Floats:
     Examples
     --------
     >>> from armillary.portfolio.quarter_dates import quarters
-    >>> ramp(quarters("2025 Q4", 6), "2026 Q4").tolist()
+    >>> ramp(quarters("2025Q4", 6), "2026Q4").tolist()
     [0.2, 0.4, 0.6, 0.8, 1.0, 1.0]
     """
     if full not in quarters.labels:
@@ -117,7 +117,7 @@ def contract_flows(
     Examples
     --------
     >>> from armillary.portfolio.quarter_dates import quarters
-    >>> when = quarters("2025 Q4", 4)
+    >>> when = quarters("2025Q4", 4)
     >>> flows = contract_flows(100.0, when, np.ones(4), prepayment=0.2, taken=0.5, minimum_take=0.75)
     >>> [round(float(part.sum())) for part in flows], round(flows.total)
     ([20, 30, 25], 75)
@@ -182,7 +182,7 @@ def accelerators_paid_for(spend: Floats, quarters: Quarters, price: Numeric, oth
     38 billion USD over seven even years:
 
     >>> from armillary.portfolio.quarter_dates import quarters
-    >>> when = quarters("2025 Q4", 28)
+    >>> when = quarters("2025Q4", 28)
     >>> flows = contract_flows(38e9, when, np.ones(28))
     >>> found = accelerators_paid_for(flows.paid, when, np.array([[2.5], [4.0]]) / 3600)
     >>> [round(float(row[0]) / 1e3) for row in found]

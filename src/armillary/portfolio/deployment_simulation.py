@@ -117,7 +117,7 @@ def simulate_ramps(
     ...     Step("building", 100.0, 100.0),
     ...     Step("racks", 10.0, 10.0, ("building",), each_block=True, in_turn=True),
     ... )
-    >>> found = simulate_ramps([RampSite("a", 2, 72, steps)], quarters("2026 Q1", 2), ramps=3)
+    >>> found = simulate_ramps([RampSite("a", 2, 72, steps)], quarters("2026Q1", 2), ramps=3)
     >>> found.ready.ravel().tolist(), found.usable.tolist()
     ([120.0, 120.0, 120.0], [[144, 144], [144, 144], [144, 144]])
     """

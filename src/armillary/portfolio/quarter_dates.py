@@ -15,13 +15,13 @@ DAY = 86400.0
 """[s]"""
 
 _DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?\Z")
-_QUARTER = re.compile(r"(\d{4}) ?Q([1-4])\Z")
+_QUARTER = re.compile(r"(\d{4})Q([1-4])\Z")
 
 
 class Quarters(NamedTuple):
     """Calendar quarters one after the other.
 
-    labels : such as ``2026 Q1``. starts, ends : `[quarter]` after the first begins [s].
+    labels : such as ``2026Q1``. starts, ends : `[quarter]` after the first begins [s].
     """
 
     labels: tuple[str, ...]
@@ -40,14 +40,14 @@ def quarters(first: str, count: int) -> Quarters:
     Parameters
     ----------
     first : str
-        Such as ``2025 Q4``, or a date in it.
+        Such as ``2025Q4``, or a date in it.
     count : int
 
     Examples
     --------
     >>> found = quarters("2025-11-03", 28)
     >>> found.labels[0], found.labels[-1], round(float(found.ends[-1]) / 86400)
-    ('2025 Q4', '2032 Q3', 2557)
+    ('2025Q4', '2032Q3', 2557)
     """
     if count < 1:
         raise InputError(f"count is {count}; expected 1 quarter or more")
@@ -56,7 +56,7 @@ def quarters(first: str, count: int) -> Quarters:
     index = begin.year * 4 + (begin.month - 1) // 3
     edges = [date(i // 4, 3 * (i % 4) + 1, 1) for i in range(index, index + count + 1)]
     after = np.array([(edge - edges[0]).days * DAY for edge in edges])
-    labels = tuple(f"{edge.year} Q{(edge.month + 2) // 3}" for edge in edges[:-1])
+    labels = tuple(f"{edge.year}Q{(edge.month + 2) // 3}" for edge in edges[:-1])
     return Quarters(labels, after[:-1], after[1:])
 
 

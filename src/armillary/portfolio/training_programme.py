@@ -185,7 +185,7 @@ def training_demand(
     Llama 3.1 405B in a quarter of 91 days:
 
     >>> from armillary.portfolio.quarter_dates import quarters
-    >>> when = quarters("2024 Q1", 2)
+    >>> when = quarters("2024Q1", 2)
     >>> run = Generation("llama", 3.8e25, ready=91 * DAY, duration=91 * DAY)
     >>> found = training_demand([run], 989e12 * 0.404, when)
     >>> round(float(found.runs[0, 0])), round(float(found.runs[0, 1]))
@@ -252,7 +252,7 @@ def finish_times(
     Examples
     --------
     >>> from armillary.portfolio.quarter_dates import quarters
-    >>> when = quarters("2026 Q1", 4)
+    >>> when = quarters("2026Q1", 4)
     >>> runs = [Generation("a", 1e3 * 45 * DAY, 0, 1), Generation("b", 2e3 * 45 * DAY, 0, 1, minimum=20)]
     >>> (finish_times(runs, 100.0, when, np.array([10.0, 10.0, 20.0, 20.0])) / DAY).tolist()
     [45.0, 226.0]
