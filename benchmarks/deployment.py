@@ -17,7 +17,7 @@ def main() -> None:
     """Draw, then train."""
     when = quarters("2025Q4", 28)
     sites = [
-        RampSite(name, 16, 4608, usual_steps(months * 30 * DAY, racks=64))
+        RampSite(name, 16, 4608, usual_steps(name, months * 30 * DAY, months * 30 * DAY, racks=64))
         for name, months in (("a", 4), ("b", 7), ("c", 9))
     ]
     simulate_ramps(sites, when, 1000)

@@ -82,20 +82,41 @@ def test_of_two_independent_steps_the_later_counts(when):
 
 @pytest.mark.parametrize("when", [70 * DAY, 120 * DAY, 250 * DAY])
 def test_steps_with_all_in_common_are_late_together(when):
-    both = [step._replace(cause="weather", share=1.0) for step in (SLOW, FAST)]
+    both = [step._replace(causes=(("weather", 1.0),)) for step in (SLOW, FAST)]
     found = simulate_ramps([one(*both, block(after=("slow", "fast")))], WHEN, MANY)
     assert below(found, when) == pytest.approx(min(chance(SLOW, when), chance(FAST, when)), abs=0.006)
 
 
-def test_sites_share_a_cause_by_the_product_of_their_shares():
+def test_sites_share_causes_by_the_products_of_their_shares():
+    causes = {
+        "a": (("supply", 0.8), ("weather", 0.6)),
+        "b": (("supply", 0.5),),
+        "c": (("weather", 0.5), ("supply", -0.5)),
+        "d": (),
+    }
     sites = [
-        RampSite(name, 1, 1, (block(median=100 * DAY, p90=200 * DAY, cause="supply", share=share),))
-        for name, share in (("a", 0.8), ("b", 0.5), ("c", 0.0))
+        RampSite(name, 1, 1, (block(median=100 * DAY, p90=200 * DAY, causes=some),))
+        for name, some in causes.items()
     ]
-    logs = np.log(simulate_ramps(sites, WHEN, MANY).ready)
-    correlation = np.corrcoef(logs.T)
-    assert correlation[0, 1] == pytest.approx(0.4, abs=0.01)
-    assert correlation[0, 2] == pytest.approx(0.0, abs=0.015)
+    found = simulate_ramps(sites, WHEN, MANY)
+    logs = np.log(found.ready)
+    exact = np.array([[1, 0.4, -0.1, 0], [0.4, 1, -0.25, 0], [-0.1, -0.25, 1, 0], [0, 0, 0, 1]])
+    assert np.corrcoef(logs.T) == pytest.approx(exact, abs=0.015)
+    assert logs.std(0) == pytest.approx([np.log(2) / Z90] * 4, rel=0.01)
+
+
+def test_a_site_is_as_late_as_surveys_say_whatever_it_waits_for():
+    """Building and power are late by one factor, so that the later of both has the surveys' mean."""
+    certain = dict.fromkeys(("delivery", "installation", "network", "burn_in"), 0.0)
+    certain |= {f"{name}_p90": 0.0 for name in certain} | {"burn_in_failure": 0.0}
+    sites = [
+        RampSite(name, 1, 1, usual_steps(name, 300 * DAY, power, 1, **certain))
+        for name, power in (("a", 300 * DAY), ("b", 200 * DAY))
+    ]
+    ready = simulate_ramps(sites, WHEN, MANY).ready / DAY
+    assert ready.mean(0) == pytest.approx([1.34 * 300] * 2, rel=0.005)
+    assert (ready > 300).mean(0) == pytest.approx([0.9] * 2, abs=0.005)
+    assert np.corrcoef(np.log(ready.T))[0, 1] == pytest.approx(0.25, abs=0.015)
 
 
 def test_how_often_a_step_is_critical():
@@ -122,7 +143,7 @@ def test_rounds_of_burn_in_until_all_have_passed():
 
 def test_a_fan_and_the_chance_of_a_date():
     sites = [
-        RampSite(name, 8, 4608, usual_steps(planned * 30 * DAY, racks=64))
+        RampSite(name, 8, 4608, usual_steps(name, planned * 30 * DAY, planned * 30 * DAY, racks=64))
         for name, planned in (("a", 4), ("b", 8))
     ]
     found = simulate_ramps(sites, WHEN, 20_000, seed=3)
@@ -249,7 +270,8 @@ def test_the_grids_wait_has_the_mean_that_its_source_gives():
         (one(block("a", 2.0, 1.0)), "median is 2.0 and p90 1.0"),
         (one(block("a", 0.0, 1.0)), "or both 0"),
         (one(block("a", start=-1.0)), "start is -1.0"),
-        (one(block("a", share=0.5)), "share is 0.5; expected -1 to 1, and 0 without a cause"),
+        (one(block("a", causes=(("x", 0.8), ("y", 0.8)))), "squares of shares of 1 in sum or less"),
+        (one(block("a", causes=(("x", 0.1), ("x", 0.1)))), "expected each once"),
         (one(block("a", failure=1.0)), "failure is 1.0"),
         (one(Step("a", 1, 1, in_turn=True), block(after=("a",))), "in_turn is for steps of each block"),
         (one(block("a"), block("a")), "two steps of one name"),
@@ -267,4 +289,4 @@ def test_bad_questions():
     with pytest.raises(InputError, match="at least half of all late"):
         overrun(0.4, 1.2)
     with pytest.raises(InputError, match="unknown input 'burnin'; did you mean 'burn_in'"):
-        usual_steps(DAY, 64, burnin=1.0)
+        usual_steps("a", DAY, DAY, 64, burnin=1.0)

@@ -28,8 +28,8 @@ class Step(NamedTuple):
     after : names of the steps of the site that it waits for. start : date before which it cannot begin, after
     the ramp's origin [s]. each_block : every block has its own. in_turn : one block after the other, as one
     crew or one production line does them.
-    cause, share : what it has in common with other steps of that cause, in any site: correlation of its
-    time's logarithm with the cause [-]; two steps have the product of both shares.
+    causes : pairs of a name and a share: the correlation of its time's logarithm with that cause [-], which
+    other steps may have too, in any site; two steps have the sum over causes of both shares' product.
     failure, units : chance that a unit does not pass a round, and units that all have to [-]; the step's time
     is that of one round, and rounds go on until all have passed.
     """
@@ -41,10 +41,14 @@ class Step(NamedTuple):
     start: float = 0.0
     each_block: bool = False
     in_turn: bool = False
-    cause: str = ""
-    share: float = 0.0
+    causes: tuple[tuple[str, float], ...] = ()
     failure: float = 0.0
     units: int = 1
+
+    @property
+    def own(self) -> float:
+        """Share of its own, that no other step has: what the squares of the causes' shares leave of 1 [-]."""
+        return float(np.sqrt(max(0.0, 1 - sum(share**2 for _, share in self.causes))))
 
     @property
     def spread(self) -> float:
@@ -104,45 +108,53 @@ def rounds_below(rounds: Numeric, failure: Numeric, units: Numeric) -> Numeric:
     return (1 - np.asarray(failure, float) ** rounds) ** units
 
 
-def usual_steps(planned: float, racks: int, **values: float) -> tuple[Step, ...]:
+def usual_steps(
+    site: str, building: float, power: float, racks: int, delivery_start: float = 0.0, **values: float
+) -> tuple[Step, ...]:
     """Steps of a site that is being built, by deployment_facts.toml.
 
     Parameters
     ----------
-    planned : float
-        Time to the building and its power, as planned. [s]
+    site : str
+        Its name, that of what its own steps have in common.
+    building, power : float
+        Time to either, as planned, after the origin. [s]
     racks : int
         In a block; all have to pass burn-in. [-]
+    delivery_start : float
+        Before which no racks come. [s]
     **values : float
         Other values of rows, in SI units.
 
     Notes
     -----
-    Building and power wait for nothing; racks are delivered, installed and connected block by block. The
-    builder's tendency to be late is one cause over all sites, that of deliveries another.
+    Building and power wait for nothing and are late by one factor, which the surveys give for the whole
+    project; part of it is common to all sites. Racks are delivered, installed and connected block by block;
+    deliveries have their cause in common over all sites.
     """
     row = given(ranged_facts("deployment_facts"), **values)
     late = overrun(row["late_share"], row["mean_overrun"])
-    built = planned * late.median, planned * late.p90
+    share = row["construction_share"]
+    causes = (("construction", share), (f"construction of {site}", float(np.sqrt(1 - share**2))))
     return (
-        Step("power", *built, cause="construction", share=row["construction_share"]),
-        Step("building", *built, cause="construction", share=row["construction_share"]),
+        Step("building", building * late.median, building * late.p90, causes=causes),
+        Step("power", power * late.median, power * late.p90, causes=causes),
         Step(
             "delivery",
             row["delivery"],
             row["delivery_p90"],
-            each_block=True,
+            start=delivery_start,
             in_turn=True,
-            cause="supply",
-            share=row["supply_share"],
+            causes=(("supply", row["supply_share"]),),
+            each_block=True,
         ),
         Step(
             "installation",
             row["installation"],
             row["installation_p90"],
-            ("power", "building", "delivery"),
-            each_block=True,
+            ("building", "power", "delivery"),
             in_turn=True,
+            each_block=True,
         ),
         Step("network", row["network"], row["network_p90"], ("installation",), each_block=True),
         Step(
@@ -150,9 +162,9 @@ def usual_steps(planned: float, racks: int, **values: float) -> tuple[Step, ...]
             row["burn_in"],
             row["burn_in_p90"],
             ("network",),
-            each_block=True,
             failure=row["burn_in_failure"],
             units=racks,
+            each_block=True,
         ),
     )
 
@@ -208,8 +220,12 @@ def _check(site: str, step: Step) -> None:
         )
     if not 0 <= step.start < np.inf:
         raise InputError(f"{place}: start is {step.start}; expected a time after the origin in s")
-    if not -1 <= step.share <= 1 or (step.share and not step.cause):
-        raise InputError(f"{place}: share is {step.share}; expected -1 to 1, and 0 without a cause")
+    names = [name for name, _ in step.causes]
+    if sum(share**2 for _, share in step.causes) > 1 + 1e-9 or len(set(names)) < len(names):
+        raise InputError(
+            f"{place}: causes are {step.causes}; expected each once, "
+            "and squares of shares of 1 in sum or less"
+        )
     if not 0 <= step.failure < 1 or step.units < 1:
         raise InputError(
             f"{place}: failure is {step.failure} and units {step.units}; "

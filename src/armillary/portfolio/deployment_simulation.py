@@ -124,7 +124,7 @@ def simulate_ramps(
     if ramps < 1 or not sites:
         raise InputError(f"ramps is {ramps} and there are {len(sites)} sites; expected 1 or more of each")
     ordered = [in_order(site) for site in sites]
-    causes = sorted({step.cause for steps in ordered for step in steps if step.cause})
+    causes = sorted({cause for steps in ordered for step in steps for cause, _ in step.causes})
     keys = [(site.name, step.name) for site, steps in zip(sites, ordered, strict=True) for step in steps]
     seen, spent = np.zeros(len(keys)), np.zeros(len(keys))
     ready: list[Floats] = []
@@ -246,9 +246,10 @@ def _times(
     """`[block, ramp]` times of a step [s]."""
     if step.spread:
         z = draw.standard_normal(shape, dtype=np.float32)
-        if step.cause:
-            z *= np.float32(np.sqrt(1 - step.share**2))
-            z += np.float32(step.share) * common[step.cause]
+        if step.causes:
+            z *= np.float32(step.own)
+            for cause, share in step.causes:
+                z += np.float32(share) * common[cause]
         z *= np.float32(step.spread)
         time = np.exp(z, out=z)
         time *= np.float32(step.median)
