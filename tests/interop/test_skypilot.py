@@ -9,6 +9,7 @@ import pytest
 from armillary import catalog
 from armillary.errors import InputError
 from armillary.interop import read_skypilot
+from armillary.interop.skypilot import KNOWN
 
 AWS = """\
 InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone,Arch
@@ -114,6 +115,20 @@ def test_tpus_are_counted_in_chips():
             p for p in found.accelerator_prices if name in p.accelerator and p.region == "us-central1"
         )
         assert mine.price == pytest.approx(known.price)
+
+
+def test_names_lead_to_the_catalogs_accelerators():
+    known = catalog.load().accelerators
+    assert set(KNOWN.values()) <= set(known)
+    found = {p.accelerator: p.catalog_name for p in read_skypilot(GCP, "gcp").accelerator_prices}
+    assert found == {"H100": "h100", "tpu-v6e-256": "tpu-v6e", "tpu-v5p-8": "tpu-v5p"}
+    # A bare A100 has 40 GB there and 80 in the catalog's names; PCIe cards are not in the catalog.
+    plain = NEBIUS.replace("H100,8", "A100,8")
+    assert [p.catalog_name for p in read_skypilot(plain, "lambda").accelerator_prices] == ["a100-40"]
+    assert catalog.load().accelerator("A100").name == "a100-80"
+    assert [p.catalog_name for p in read_skypilot(NEBIUS, "runpod").accelerator_prices] == [""]
+    card = NEBIUS.replace("gpu-h100-sxm", "gpu_1x_h100_pcie")
+    assert [p.catalog_name for p in read_skypilot(card, "lambda").accelerator_prices] == [""]
 
 
 def test_700_is_a_price_elsewhere():

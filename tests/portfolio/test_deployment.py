@@ -164,6 +164,24 @@ def test_a_fan_and_the_chance_of_a_date():
         found.chance_by(1e12, 1)
 
 
+def test_a_few_futures_stand_for_many_ramps():
+    sites = [
+        RampSite(name, 8, 4608, usual_steps(name, months * 30 * DAY, months * 30 * DAY, racks=64))
+        for name, months in (("a", 4), ("b", 8))
+    ]
+    found = simulate_ramps(sites, WHEN, 20_000, seed=5)
+    few = found.futures(20)
+    assert few.shape == (2, 28, 20)
+    means, mean = few.sum(0).mean(1), found.usable.mean(0)
+    assert np.abs(means - mean).max() < 0.06 * mean.max()
+    whole = found.futures(20_000)
+    assert whole.mean(2) == pytest.approx((found.up * 4608).mean(0).reshape(2, 28))
+    full = (few == few[:, -1:, :]).all(0).argmax(0)
+    assert (np.diff(full) >= 0).all()  # the futures stand in the order of their ramps
+    with pytest.raises(InputError, match="count is 0; expected 1 to 20,000"):
+        found.futures(0)
+
+
 def test_a_seed_is_a_ramp():
     site = one(SLOW, block(after=("slow",), median=DAY, p90=2 * DAY, in_turn=True), blocks=4)
     first, again, other = (simulate_ramps([site], WHEN, CHUNK + 5, seed=s) for s in (1, 1, 2))

@@ -40,6 +40,32 @@ HOSTS = {
 }
 """Google's hosts by what they carry; either is priced in a row of its own (accelerator-optimized family)."""
 
+KNOWN = {
+    "A100": "a100-40",
+    "A100-80GB": "a100-80",
+    "A100-80GB-SXM": "a100-80",
+    "H100": "h100",
+    "H100-SXM": "h100",
+    "H100-MEGA": "h100",
+    "H200": "h200",
+    "H200-SXM": "h200",
+    "B200": "b200",
+    "B300": "b300",
+    "GB200": "gb200",
+    "GB300": "gb300",
+    "MI300X": "mi300x",
+    "MI325X": "mi325x",
+    "MI355X": "mi355x",
+    "Trainium2": "trainium2",
+    "tpu-v5litepod": "tpu-v5e",
+    "tpu-v5p": "tpu-v5p",
+    "tpu-v6e": "tpu-v6e",
+}
+"""Accelerators of the catalog by SkyPilot's name, which for an A100 alone means 40 GB."""
+
+CARDS = {"runpod": ("A100-80GB", "H100")}
+"""Names that mean a PCIe card at a provider that has the other form under a name of its own."""
+
 _HOST = re.compile(r"(a2|a3|a4|a4x)-[a-z]+gpu-\d+g")
 _TPU = re.compile(r"tpu-(v2|v3|v4|v5p|v5litepod|v6e)-(\d+)\Z")
 _CORES = ("v2", "v3", "v4", "v5p")
@@ -83,6 +109,13 @@ class AcceleratorPrice(NamedTuple):
     price: float | None
     spot: float | None
     lines: tuple[int, ...]
+
+    @property
+    def catalog_name(self) -> str:
+        """The accelerator in the catalog; empty where it has none, such as a PCIe card."""
+        card = self.accelerator in CARDS.get(self.provider, ()) or "pcie" in self.instance.lower()
+        name = re.sub(r"^(tpu-\w+)-\d+$", r"\1", self.accelerator)
+        return "" if card else KNOWN.get(name, "")
 
 
 class Remark(NamedTuple):

@@ -84,6 +84,17 @@ class Ramps(NamedTuple):
         share = float(done.mean())
         return Chance(share, float(np.sqrt(share * (1 - share) / len(done))))
 
+    def futures(self, count: int) -> Floats:
+        """`[site, quarter, future]` accelerators by each quarter's end in a few equally likely futures.
+
+        They are ramps of evenly spaced rank in when all is up: what a programme of purchases can carry.
+        """
+        if not 1 <= count <= len(self.ready):
+            raise InputError(f"count is {count}; expected 1 to {len(self.ready):,}, the ramps drawn")
+        order = np.argsort(self.ready.max(1), kind="stable")
+        ranks = ((np.arange(count) + 0.5) * len(order) / count).astype(np.intp)
+        return np.moveaxis(self._sizes()[order[ranks]], 0, -1).astype(float)
+
     def _sizes(self) -> NDArray[np.int64]:
         sizes = np.array([site.block_size for site in self.sites], dtype=np.int64)
         return self.up * sizes[:, None]
