@@ -1,6 +1,7 @@
 """Figures as self-contained SVG text: pure functions of data, for light and dark, for any colour vision."""
 
 from armillary.app.figures.bars import bar_chart, range_chart, stacked_bar
+from armillary.app.figures.fan import fan_chart
 from armillary.app.figures.heat_map import heat_map
 from armillary.app.figures.lines import line_chart
 from armillary.app.figures.rings import rings
@@ -11,6 +12,7 @@ from armillary.app.figures.waterfall import waterfall_chart
 
 __all__ = [
     "bar_chart",
+    "fan_chart",
     "heat_map",
     "line_chart",
     "range_chart",
