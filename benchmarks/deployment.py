@@ -33,7 +33,7 @@ def main() -> None:
         },
     )
     runs = [Generation(f"run {i}", 4e26 * 4.5**i, 0.0, 1.0) for i in range(3)]
-    there = found.on_one_network.astype(float)
+    there = found.throughout(one_network=True).astype(float)
     start = perf_counter()
     done = finish_times(runs, 2.5e15 * 0.4 * 0.9, when, there)
     took = perf_counter() - start

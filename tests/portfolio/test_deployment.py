@@ -153,6 +153,8 @@ def test_a_fan_and_the_chance_of_a_date():
     assert fan[-1, -1] == 2 * 8 * 4608
     assert (found.fan(one_network=True) <= fan).all()
     assert found.on_one_network.max() == 8 * 4608
+    assert (found.throughout()[:, 1:] == found.usable[:, :-1]).all()
+    assert (found.throughout(one_network=True) <= found.on_one_network).all()
     assert (found.usable % 4608 == 0).all()
     end = seconds_after("2025-10", "2027")
     quarter = WHEN.labels.index("2026Q4")
@@ -172,10 +174,11 @@ def test_a_few_futures_stand_for_many_ramps():
     found = simulate_ramps(sites, WHEN, 20_000, seed=5)
     few = found.futures(20)
     assert few.shape == (2, 28, 20)
-    means, mean = few.sum(0).mean(1), found.usable.mean(0)
+    means, mean = few.sum(0).mean(1), found.throughout().mean(0)
     assert np.abs(means - mean).max() < 0.06 * mean.max()
     whole = found.futures(20_000)
-    assert whole.mean(2) == pytest.approx((found.up * 4608).mean(0).reshape(2, 28))
+    assert whole[:, 1:].mean(2) == pytest.approx((found.up * 4608).mean(0)[:, :-1])
+    assert (whole[:, 0] == 0).all()
     full = (few == few[:, -1:, :]).all(0).argmax(0)
     assert (np.diff(full) >= 0).all()  # the futures stand in the order of their ramps
     with pytest.raises(InputError, match="count is 0; expected 1 to 20,000"):

@@ -13,6 +13,7 @@ from armillary.network.equipment import prices
 from armillary.portfolio import tco, tco_inputs
 from armillary.portfolio.ranged_facts import KINDS
 from armillary.portfolio.tco import YEAR, annuity, capex, owned
+from armillary.units import parse
 
 IT_LIVES = tco_inputs.TOGETHER["equipment_life"]
 
@@ -181,6 +182,15 @@ def test_llama_3_costs_what_its_hours_cost():
     by_flop = tco.run_price(2 / 3600, 3.8e25, 989e12, 0.404)
     assert by_flop == pytest.approx(3.8e25 / (989e12 * 0.404) / 3600 * 2)
     assert 0.7 < by_flop / (16384 * 2142 * 2.0) < 1.0
+
+
+def test_prices_by_power_are_read_as_people_write_them():
+    assert parse("150 USD/kW/month", "USD/J") == pytest.approx(150 / 1000 / (YEAR / 12))
+    assert parse("60 USD/kW/yr", "USD/J") == pytest.approx(60 / 1000 / YEAR)
+    assert parse("11 MUSD/MW", "USD/W") == pytest.approx(11)
+    row = tco_inputs.tco_facts()["lease_price"]
+    assert row.value == parse("150 USD/kW/month", "USD/J")
+    assert row.text(row.value) == "150 USD/kW/month"
 
 
 class TestTornado:

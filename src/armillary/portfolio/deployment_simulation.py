@@ -64,6 +64,11 @@ class Ramps(NamedTuple):
         """`[ramp, quarter]` the same, of the site that has most: what one training run can have."""
         return np.asarray(self._sizes().max(1))
 
+    def throughout(self, one_network: bool = False) -> NDArray[np.int64]:
+        """`[ramp, quarter]` accelerators usable from a quarter's start on: what work can count with in it."""
+        by_end = self.on_one_network if one_network else self.usable
+        return np.concatenate([np.zeros_like(by_end[:, :1]), by_end[:, :-1]], axis=1)
+
     def fan(self, levels: Sequence[float] = LEVELS, one_network: bool = False) -> Floats:
         """`[level, quarter]` quantiles of usable accelerators."""
         found = np.quantile(self.on_one_network if one_network else self.usable, levels, axis=0)
@@ -85,7 +90,7 @@ class Ramps(NamedTuple):
         return Chance(share, float(np.sqrt(share * (1 - share) / len(done))))
 
     def futures(self, count: int) -> Floats:
-        """`[site, quarter, future]` accelerators by each quarter's end in a few equally likely futures.
+        """`[site, quarter, future]` accelerators throughout each quarter in a few equally likely futures.
 
         They are ramps of evenly spaced rank in when all is up: what a programme of purchases can carry.
         """
@@ -93,7 +98,8 @@ class Ramps(NamedTuple):
             raise InputError(f"count is {count}; expected 1 to {len(self.ready):,}, the ramps drawn")
         order = np.argsort(self.ready.max(1), kind="stable")
         ranks = ((np.arange(count) + 0.5) * len(order) / count).astype(np.intp)
-        return np.moveaxis(self._sizes()[order[ranks]], 0, -1).astype(float)
+        by_end = np.moveaxis(self._sizes()[order[ranks]], 0, -1).astype(float)
+        return np.concatenate([np.zeros_like(by_end[:, :1]), by_end[:, :-1]], axis=1)
 
     def _sizes(self) -> NDArray[np.int64]:
         sizes = np.array([site.block_size for site in self.sites], dtype=np.int64)
