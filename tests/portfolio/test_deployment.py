@@ -307,6 +307,8 @@ def test_what_cannot_be_is_refused(site, said):
 def test_bad_questions():
     with pytest.raises(InputError, match="expected 1 or more of each"):
         simulate_ramps([], WHEN, 1)
+    with pytest.raises(InputError, match="two sites have one name; there are site, site"):
+        simulate_ramps([one(block()), one(block())], WHEN, 1)
     with pytest.raises(InputError, match="at least half of all late"):
         overrun(0.4, 1.2)
     with pytest.raises(InputError, match="unknown input 'burnin'; did you mean 'burn_in'"):

@@ -140,6 +140,9 @@ def simulate_ramps(
     """
     if ramps < 1 or not sites:
         raise InputError(f"ramps is {ramps} and there are {len(sites)} sites; expected 1 or more of each")
+    names = [site.name for site in sites]
+    if len(set(names)) < len(names):
+        raise InputError(f"two sites have one name; there are {', '.join(names)}")
     ordered = [in_order(site) for site in sites]
     causes = sorted({cause for steps in ordered for step in steps for cause, _ in step.causes})
     keys = [(site.name, step.name) for site, steps in zip(sites, ordered, strict=True) for step in steps]
