@@ -21,6 +21,7 @@ ROOMS = (
     "network",
     "training",
     "serving",
+    "portfolio",
     "scenario",
     "twin",
     "validation",

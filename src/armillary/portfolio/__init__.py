@@ -1,0 +1,96 @@
+"""Room `portfolio`: what to buy, when, at what cost; imports the rooms above it.
+
+Cost of ownership, ramps of deployment, training programmes and the cash flows of contracts.
+"""
+
+from armillary.portfolio.contract_flows import (
+    ContractFlows,
+    CpuPrice,
+    accelerators_paid_for,
+    contract_flows,
+    cpu_prices,
+    present_value,
+    ramp,
+)
+from armillary.portfolio.deployment import Overrun, RampSite, Step, overrun, usual_steps
+from armillary.portfolio.deployment_simulation import Chance, Critical, Ramps, simulate_ramps
+from armillary.portfolio.quarter_dates import Quarters, quarters, seconds_after
+from armillary.portfolio.tco import (
+    Capex,
+    Inputs,
+    RunningCost,
+    accelerators_in,
+    annuity,
+    break_even,
+    capex,
+    flop_price,
+    it_power,
+    owned,
+    price_each,
+    run_price,
+    token_price,
+    usable,
+)
+from armillary.portfolio.tco_inputs import Swing, inputs, tco_facts, tornado
+from armillary.portfolio.training_programme import (
+    Generation,
+    Optimum,
+    ScalingLaw,
+    TrainingDemand,
+    finish_times,
+    frontier_flop,
+    loss,
+    optimum,
+    scaling_law,
+    training_demand,
+)
+
+__all__ = [
+    "Capex",
+    "Chance",
+    "ContractFlows",
+    "CpuPrice",
+    "Critical",
+    "Generation",
+    "Inputs",
+    "Optimum",
+    "Overrun",
+    "Quarters",
+    "RampSite",
+    "Ramps",
+    "RunningCost",
+    "ScalingLaw",
+    "Step",
+    "Swing",
+    "TrainingDemand",
+    "accelerators_in",
+    "accelerators_paid_for",
+    "annuity",
+    "break_even",
+    "capex",
+    "contract_flows",
+    "cpu_prices",
+    "finish_times",
+    "flop_price",
+    "frontier_flop",
+    "inputs",
+    "it_power",
+    "loss",
+    "optimum",
+    "overrun",
+    "owned",
+    "present_value",
+    "price_each",
+    "quarters",
+    "ramp",
+    "run_price",
+    "scaling_law",
+    "seconds_after",
+    "simulate_ramps",
+    "tco_facts",
+    "token_price",
+    "tornado",
+    "training_demand",
+    "usable",
+    "usual_steps",
+]
