@@ -1,8 +1,7 @@
-"""Room `portfolio`: what to buy, when, at what cost; imports the rooms above it.
+"""Room `portfolio`: demand, offers, contracts and plans of purchases; imports the rooms above."""
 
-Cost of ownership, ramps of deployment, training programmes and the cash flows of contracts.
-"""
-
+from armillary.portfolio.calendar import QUARTER, Calendar, Futures, fan, growing, tree
+from armillary.portfolio.checking import check
 from armillary.portfolio.contract_flows import (
     ContractFlows,
     CpuPrice,
@@ -14,7 +13,20 @@ from armillary.portfolio.contract_flows import (
 )
 from armillary.portfolio.deployment import Overrun, RampSite, Step, overrun, usual_steps
 from armillary.portfolio.deployment_simulation import Chance, Critical, Ramps, simulate_ramps
+from armillary.portfolio.plan import Costs, Plan, Purchase, Signed
 from armillary.portfolio.quarter_dates import Quarters, quarters, seconds_after
+from armillary.portfolio.records import (
+    Contract,
+    Demand,
+    Offer,
+    Option,
+    Programme,
+    Risk,
+    Site,
+    Sku,
+    Tier,
+)
+from armillary.portfolio.solving import solve
 from armillary.portfolio.tco import (
     Capex,
     Inputs,
@@ -46,33 +58,52 @@ from armillary.portfolio.training_programme import (
 )
 
 __all__ = [
+    "QUARTER",
+    "Calendar",
     "Capex",
     "Chance",
+    "Contract",
     "ContractFlows",
+    "Costs",
     "CpuPrice",
     "Critical",
+    "Demand",
+    "Futures",
     "Generation",
     "Inputs",
+    "Offer",
     "Optimum",
+    "Option",
     "Overrun",
+    "Plan",
+    "Programme",
+    "Purchase",
     "Quarters",
     "RampSite",
     "Ramps",
+    "Risk",
     "RunningCost",
     "ScalingLaw",
+    "Signed",
+    "Site",
+    "Sku",
     "Step",
     "Swing",
+    "Tier",
     "TrainingDemand",
     "accelerators_in",
     "accelerators_paid_for",
     "annuity",
     "break_even",
     "capex",
+    "check",
     "contract_flows",
     "cpu_prices",
+    "fan",
     "finish_times",
     "flop_price",
     "frontier_flop",
+    "growing",
     "inputs",
     "it_power",
     "loss",
@@ -87,10 +118,12 @@ __all__ = [
     "scaling_law",
     "seconds_after",
     "simulate_ramps",
+    "solve",
     "tco_facts",
     "token_price",
     "tornado",
     "training_demand",
+    "tree",
     "usable",
     "usual_steps",
 ]

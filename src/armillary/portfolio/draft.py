@@ -1,0 +1,87 @@
+"""What the parts of an assembly share: the builder, the arrays, the states, and where costs go.
+
+Only numpy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from armillary.portfolio.arrays import Arrays
+from armillary.portfolio.calendar import Floats, Integers
+from armillary.portfolio.matrix import Bools, Builder
+from armillary.portfolio.records import PAY_AS_YOU_GO, Programme
+from armillary.portfolio.states import States
+
+
+class Purchases:
+    """Take-or-pay units that can be bought: one column for each offer and quarter of start.
+
+    offer, start, end : `[purchase]`, the end excluded. cash : `[purchase, quarter]` what a unit costs when,
+    undiscounted.
+    """
+
+    def __init__(self, programme: Programme, arrays: Arrays) -> None:
+        quarters = programme.calendar.quarters
+        offers, starts, ends, cash = [], [], [], []
+        for i, o in enumerate(programme.offers):
+            if o.kind in PAY_AS_YOU_GO or not (arrays.work[:, i] > 0).any():
+                continue
+            for q in range(quarters) if o.starts is None else o.starts:
+                if q >= quarters or arrays.capacity[i, q, 0] <= 0:
+                    continue
+                end = min(q + o.term, quarters)
+                price = np.zeros(quarters)
+                price[q:end] = arrays.price[i, q] if o.locked else arrays.price[i, q:end]
+                early = o.upfront * price.sum()
+                price *= 1 - o.upfront
+                price[q] += early
+                offers.append(i)
+                starts.append(q)
+                ends.append(end)
+                cash.append(price)
+        self.offer = np.array(offers, np.int64)
+        self.start = np.array(starts, np.int64)
+        self.end = np.array(ends, np.int64)
+        self.cash = np.array(cash).reshape(-1, quarters)
+        quarter = np.arange(quarters)
+        self.active: Bools = (self.start[:, None] <= quarter) & (quarter < self.end[:, None])
+
+
+def needs(arrays: Arrays) -> Floats:
+    """Units of each offer that could serve all demand of a quarter, in the worst future, `[O, T]`."""
+    with np.errstate(divide="ignore"):
+        per = np.where(arrays.work > 0, 1 / np.where(arrays.work > 0, arrays.work, 1.0), 0.0)
+    return np.asarray(np.einsum("wo,wtf->otf", per, arrays.demand).max(2))
+
+
+class Draft:
+    """An assembly under way; costs are kept with their quarter or state until all are known."""
+
+    def __init__(self, programme: Programme, arrays: Arrays, states: States) -> None:
+        self.programme, self.arrays, self.states = programme, arrays, states
+        self.builder = Builder()
+        self.demand = states.mean(arrays.demand)
+        self.needs = needs(arrays)
+        self.now: list[tuple[Integers, Integers, Floats]] = []
+        self.later: list[tuple[Integers, Integers, Floats, bool]] = []
+        self.tags: dict[str, Integers] = {}
+        shape = self.demand.shape
+        rows = self.builder.rows("demand", self.demand.size, lower=self.demand.ravel())
+        self.demand_rows: Integers = rows.reshape(shape)
+
+    def pay_now(self, quarter: Any, column: Any, cash: Any) -> None:
+        """Cost of a first-stage column in a quarter, the same in all futures."""
+        t, c, v = np.broadcast_arrays(quarter, column, np.asarray(cash, float))
+        self.now.append((t.ravel(), c.ravel(), v.ravel()))
+
+    def pay_later(self, state: Any, column: Any, cash: Any, penalty: bool = False) -> None:
+        """Cost of a column in a state; penalties are no cash."""
+        s, c, v = np.broadcast_arrays(state, column, np.asarray(cash, float))
+        self.later.append((s.ravel(), c.ravel(), v.ravel(), penalty))
+
+    def tag(self, block: str, which: Integers) -> None:
+        """Remember what the rows of a block are about, for words and prices."""
+        self.tags[block] = which

@@ -1,0 +1,140 @@
+"""HiGHS over sparse arrays; the library is imported when a programme is solved, not before."""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import cache
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from armillary.errors import ArmillaryError
+from armillary.portfolio.calendar import Floats
+from armillary.portfolio.matrix import Matrix
+
+TOLERANCE = 1e-7
+"""Of rows and of reduced costs, in scaled units: HiGHS's own default. [-]"""
+
+
+class Solved(NamedTuple):
+    """What HiGHS found. status : `optimal`, `infeasible`, `unbounded` or `time limit`.
+
+    x : a feasible point, empty where none was found. duals : of the rows, empty for integers. value : of x.
+    bound : no point is cheaper; -inf where nothing was proven. seconds : that it took.
+    """
+
+    status: str
+    x: Floats
+    duals: Floats
+    reduced: Floats
+    value: float
+    bound: float
+    seconds: float
+
+
+@cache
+def library() -> Any:
+    """The library.
+
+    Its first model writes a banner to standard output, which is ours for data: it is kept away.
+    """
+    import highspy
+
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        highspy.Highs()  # type: ignore[no-untyped-call]
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+    return highspy
+
+
+def solve(
+    matrix: Matrix,
+    relaxed: bool = False,
+    seconds: float = math.inf,
+    gap: float = 1e-6,
+    solver: str = "choose",
+    crossover: bool = True,
+    start: Floats | None = None,
+    lower: Floats | None = None,
+    upper: Floats | None = None,
+) -> Solved:
+    """Minimise.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    relaxed : bool
+        Integers may be fractions.
+    seconds : float
+        Time limit. [s]
+    gap : float
+        Relative gap at which a search over integers stops. [-]
+    solver : str
+        Of linear programmes: "choose", "simplex", "hipo" (interior point).
+    crossover : bool
+        Whether an interior point is turned into a vertex.
+    start : array or None
+        A point to begin the search over integers with.
+    lower, upper : array or None
+        Bounds of columns instead of the matrix's.
+    """
+    began = perf_counter()
+    highspy = library()
+    model = highspy.Highs()
+    for name, value in (
+        ("output_flag", False), ("mip_rel_gap", gap), ("solver", solver),
+        ("run_crossover", "on" if crossover else "off"), ("threads", 2), ("random_seed", 0),
+    ):  # fmt: skip
+        model.setOptionValue(name, value)
+    if math.isfinite(seconds):
+        model.setOptionValue("time_limit", max(seconds, 0.01))
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = len(matrix.cost), len(matrix.row_lower)
+    lp.col_cost_ = matrix.cost
+    lp.col_lower_ = matrix.lower if lower is None else lower
+    lp.col_upper_ = matrix.upper if upper is None else upper
+    lp.row_lower_, lp.row_upper_ = matrix.row_lower, matrix.row_upper
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+    lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = matrix.start, matrix.row, matrix.value
+    whole = matrix.integer.any() and not relaxed
+    if whole:
+        kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+        lp.integrality_ = [kinds[int(i)] for i in matrix.integer]
+    model.passModel(lp)
+    if start is not None:
+        point = highspy.HighsSolution()
+        point.col_value = list(start)
+        model.setSolution(point)
+    model.run()
+    return _read(model, highspy, bool(whole), perf_counter() - began)
+
+
+def _read(model: Any, highspy: Any, whole: bool, seconds: float) -> Solved:
+    status = model.getModelStatus()
+    kinds = highspy.HighsModelStatus
+    words = {
+        kinds.kOptimal: "optimal", kinds.kInfeasible: "infeasible", kinds.kUnbounded: "unbounded",
+        kinds.kUnboundedOrInfeasible: "infeasible", kinds.kTimeLimit: "time limit",
+        kinds.kInterrupt: "time limit", kinds.kUnknown: "unknown", kinds.kModelEmpty: "optimal",
+    }  # fmt: skip
+    if status not in words:
+        raise ArmillaryError(f"HiGHS stopped with: {model.modelStatusToString(status)}")
+    info, solution = model.getInfo(), model.getSolution()
+    word = words[status]
+    feasible = solution.value_valid and (
+        word == "optimal" or info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+    )
+    none = np.zeros(0)
+    x = np.asarray(solution.col_value) if feasible else none
+    with_duals = not whole and solution.dual_valid
+    duals = np.asarray(solution.row_dual) if with_duals else none
+    reduced = np.asarray(solution.col_dual) if with_duals else none
+    value = float(info.objective_function_value) if feasible else math.inf
+    bound = float(info.mip_dual_bound) if whole else (value if word == "optimal" else -math.inf)
+    return Solved(word, x, duals, reduced, value, bound, seconds)

@@ -1,0 +1,111 @@
+"""A mixed-integer programme as sparse arrays, built from blocks of columns and rows. Only numpy."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.portfolio.calendar import Floats, Integers, sums
+
+Bools = NDArray[np.bool_]
+
+
+class Matrix(NamedTuple):
+    """Minimise `cost @ x` over `lower <= x <= upper`, `row_lower <= A x <= row_upper`.
+
+    A is held by columns: `start`, `row`, `value`. `blocks` and `row_blocks` say where the columns and rows of
+    each name are.
+    """
+
+    cost: Floats
+    lower: Floats
+    upper: Floats
+    integer: Bools
+    row_lower: Floats
+    row_upper: Floats
+    start: Integers
+    row: Integers
+    value: Floats
+    blocks: dict[str, slice]
+    row_blocks: dict[str, slice]
+
+    def times(self, x: Floats) -> Floats:
+        """A x."""
+        column = np.repeat(np.arange(len(self.cost)), np.diff(self.start))
+        return sums(self.row, self.value * x[column], len(self.row_lower))
+
+    def back(self, y: Floats) -> Floats:
+        """A' y."""
+        sums = np.concatenate([[0.0], np.cumsum(self.value * y[self.row])])
+        return np.asarray(sums[self.start[1:]] - sums[self.start[:-1]])
+
+
+class Builder:
+    """Collects blocks of columns and rows, and entries between them."""
+
+    def __init__(self) -> None:
+        self._columns: list[tuple[Floats, Floats, Bools]] = []
+        self._rows: list[tuple[Floats, Floats]] = []
+        self._entries: list[tuple[Integers, Integers, Floats]] = []
+        self._charges: list[tuple[Integers, Floats]] = []
+        self.blocks: dict[str, slice] = {}
+        self.row_blocks: dict[str, slice] = {}
+        self.width = self.height = 0
+
+    def columns(
+        self, name: str, count: int, lower: Any = 0.0, upper: Any = np.inf, integer: bool = False
+    ) -> Integers:
+        """Add a block of columns; gives their numbers."""
+        low, up = (np.broadcast_to(np.asarray(v, float), (count,)) for v in (lower, upper))
+        self._columns.append((low, up, np.full(count, integer)))
+        return self._number(self.blocks, name, count, rows=False)
+
+    def rows(self, name: str, count: int, lower: Any = -np.inf, upper: Any = np.inf) -> Integers:
+        """Add a block of rows; gives their numbers."""
+        parts = [np.broadcast_to(np.asarray(v, float), (count,)) for v in (lower, upper)]
+        self._rows.append((parts[0], parts[1]))
+        return self._number(self.row_blocks, name, count, rows=True)
+
+    def _number(self, blocks: dict[str, slice], name: str, count: int, rows: bool) -> Integers:
+        first = self.height if rows else self.width
+        blocks[name] = slice(first, first + count)
+        if rows:
+            self.height += count
+        else:
+            self.width += count
+        return np.arange(first, first + count)
+
+    def put(self, rows: Any, columns: Any, values: Any) -> None:
+        """Add entries; those at one place are summed."""
+        row, column, value = np.broadcast_arrays(rows, columns, np.asarray(values, float))
+        self._entries.append((row.ravel(), column.ravel(), value.ravel()))
+
+    def charge(self, columns: Any, cost: Any) -> None:
+        """Add to the cost of columns."""
+        column, value = np.broadcast_arrays(columns, np.asarray(cost, float))
+        self._charges.append((column.ravel(), value.ravel()))
+
+    def build(self) -> Matrix:
+        """All blocks as one matrix."""
+        lower, upper = (np.concatenate([c[i] for c in self._columns]) for i in (0, 1))
+        integer = np.concatenate([c[2] for c in self._columns])
+        charged, amount = (np.concatenate([c[i] for c in self._charges]) for i in (0, 1))
+        cost = sums(charged, amount, self.width)
+        low, up = (np.concatenate([r[i] for r in self._rows]) for i in range(2))
+        row, column, value = (np.concatenate([e[i] for e in self._entries]) for i in range(3))
+        key = column.astype(np.int64) * max(self.height, 1) + row
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+        value = np.add.reduceat(value[order], first)
+        key = key[first]
+        kept = value != 0
+        key, value = key[kept], value[kept]
+        counts = np.bincount(key // max(self.height, 1), minlength=self.width)
+        start = np.concatenate([[0], np.cumsum(counts)])
+        return Matrix(
+            cost, lower, upper, integer, low, up, start, key % max(self.height, 1), value,
+            self.blocks, self.row_blocks,
+        )  # fmt: skip

@@ -1,0 +1,44 @@
+"""From a programme to its plan."""
+
+from __future__ import annotations
+
+import math
+from time import perf_counter
+
+from armillary.errors import InfeasibleError
+from armillary.portfolio import highs
+from armillary.portfolio.arrays import arrays as arrays_of
+from armillary.portfolio.assembly import assemble
+from armillary.portfolio.checking import check
+from armillary.portfolio.plan import Plan, plan_of
+from armillary.portfolio.records import Programme
+from armillary.portfolio.states import exact
+
+
+def solve(programme: Programme, gap: float = 0.0025, seconds: float = math.inf) -> Plan:
+    """The plan with the least expected cost plus weighted CVaR, with a proven gap.
+
+    Parameters
+    ----------
+    programme : Programme
+    gap : float
+        At which to stop, as a share of the plan's objective. [-]
+    seconds : float
+        At which to stop; the best plan so far and its gap are given. [s]
+
+    Raises
+    ------
+    InputError
+        If anything given is wrong; the message has a line for each problem.
+    InfeasibleError
+        If no plan holds all constraints; the message says which conflict.
+    """
+    began = perf_counter()
+    check(programme)
+    arrays = arrays_of(programme)
+    whole = assemble(programme, arrays, exact(programme.futures))
+    found = highs.solve(whole.matrix, gap=gap, seconds=seconds - (perf_counter() - began))
+    if not len(found.x):
+        raise InfeasibleError("no plan holds all constraints")
+    status = "optimal" if found.status == "optimal" else "time limit"
+    return plan_of(programme, arrays, whole, found.x, status, found.bound, perf_counter() - began)
