@@ -1,5 +1,22 @@
 """Room `portfolio`: demand, offers, contracts and plans of purchases; imports the rooms above."""
 
+from armillary.portfolio.answers import (
+    Added,
+    Clause,
+    Regret,
+    WalkAway,
+    Worth,
+    as_signed,
+    clause_costs,
+    only_providers,
+    option_value,
+    provider_values,
+    repriced,
+    share_of_work,
+    single_provider_regrets,
+    walk_away,
+    without_option,
+)
 from armillary.portfolio.calendar import QUARTER, Calendar, Futures, fan, growing, tree
 from armillary.portfolio.checking import check
 from armillary.portfolio.contract_flows import (
@@ -26,6 +43,7 @@ from armillary.portfolio.records import (
     Sku,
     Tier,
 )
+from armillary.portfolio.shadow import Price, shadow_prices
 from armillary.portfolio.solving import solve
 from armillary.portfolio.tco import (
     Capex,
@@ -59,9 +77,11 @@ from armillary.portfolio.training_programme import (
 
 __all__ = [
     "QUARTER",
+    "Added",
     "Calendar",
     "Capex",
     "Chance",
+    "Clause",
     "Contract",
     "ContractFlows",
     "Costs",
@@ -76,11 +96,13 @@ __all__ = [
     "Option",
     "Overrun",
     "Plan",
+    "Price",
     "Programme",
     "Purchase",
     "Quarters",
     "RampSite",
     "Ramps",
+    "Regret",
     "Risk",
     "RunningCost",
     "ScalingLaw",
@@ -91,12 +113,16 @@ __all__ = [
     "Swing",
     "Tier",
     "TrainingDemand",
+    "WalkAway",
+    "Worth",
     "accelerators_in",
     "accelerators_paid_for",
     "annuity",
+    "as_signed",
     "break_even",
     "capex",
     "check",
+    "clause_costs",
     "contract_flows",
     "cpu_prices",
     "fan",
@@ -107,17 +133,24 @@ __all__ = [
     "inputs",
     "it_power",
     "loss",
+    "only_providers",
     "optimum",
+    "option_value",
     "overrun",
     "owned",
     "present_value",
     "price_each",
+    "provider_values",
     "quarters",
     "ramp",
+    "repriced",
     "run_price",
     "scaling_law",
     "seconds_after",
+    "shadow_prices",
+    "share_of_work",
     "simulate_ramps",
+    "single_provider_regrets",
     "solve",
     "tco_facts",
     "token_price",
@@ -126,4 +159,6 @@ __all__ = [
     "tree",
     "usable",
     "usual_steps",
+    "walk_away",
+    "without_option",
 ]

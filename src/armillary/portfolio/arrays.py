@@ -180,3 +180,9 @@ def arrays(programme: Programme) -> Arrays:
         networks=networks,
         providers=providers,
     )
+
+
+def values(programme: Programme, arrays: Arrays) -> dict[str, float]:
+    """Value of work by stream, as shares weigh it [USD/unit of work]."""
+    whole = arrays.value / (arrays.scales.work * QUARTER) * arrays.scales.money
+    return {d.name: float(v) for d, v in zip(programme.demands, whole, strict=True)}

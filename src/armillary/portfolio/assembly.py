@@ -13,8 +13,9 @@ from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.buying import Bought, buy, means
 from armillary.portfolio.calendar import Floats, Integers, sums
 from armillary.portfolio.committing import Committed, Usage, commit
-from armillary.portfolio.draft import Draft
-from armillary.portfolio.matrix import Bools, Matrix
+from armillary.portfolio.dominance import undominated
+from armillary.portfolio.draft import Draft, Kept
+from armillary.portfolio.matrix import Matrix
 from armillary.portfolio.records import Programme
 from armillary.portfolio.states import States
 
@@ -40,7 +41,7 @@ class Assembly(NamedTuple):
     tags: dict[str, Integers]
 
 
-def assemble(programme: Programme, arrays: Arrays, states: States, kept: Bools | None = None) -> Assembly:
+def assemble(programme: Programme, arrays: Arrays, states: States, kept: Kept | None = None) -> Assembly:
     """Build the matrix.
 
     Parameters
@@ -49,13 +50,13 @@ def assemble(programme: Programme, arrays: Arrays, states: States, kept: Bools |
     arrays : Arrays
         Of the programme.
     states : States
-    kept : array or None
-        `[pair]` pay-as-you-go pairs to build columns for; all by default.
+    kept : Kept or None
+        What to build columns for; what is not dominated by default.
     """
-    draft = Draft(programme, arrays, states)
+    draft = Draft(programme, arrays, states, kept or Kept(*undominated(programme, arrays)))
     build = draft.builder
     unmet = _unmet(draft)
-    usage = _use(draft, kept)
+    usage = _use(draft)
     bought = buy(draft)
     opened, sites = _open(draft, usage, bought)
     home, home_stream, home_network, running = _place(draft, usage, bought, unmet)
@@ -83,10 +84,10 @@ def _unmet(draft: Draft) -> Integers:
     return columns
 
 
-def _use(draft: Draft, kept: Bools | None) -> Usage:
+def _use(draft: Draft) -> Usage:
     """Pay-as-you-go units by offer, stream and state."""
     arrays, build, states = draft.arrays, draft.builder, draft.states
-    pairs = np.arange(len(arrays.pair_offer)) if kept is None else np.flatnonzero(kept)
+    pairs = np.flatnonzero(draft.kept.pairs)
     offers, streams = arrays.pair_offer[pairs], arrays.pair_stream[pairs]
     capacity = arrays.capacity
     uncertain = capacity.shape[2] > 1

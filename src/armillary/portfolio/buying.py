@@ -68,7 +68,7 @@ class Bought(NamedTuple):
 def buy(draft: Draft) -> Bought:
     """Add purchases, options and what they can be used for; use goes into the demand rows."""
     arrays, build = draft.arrays, draft.builder
-    purchases = Purchases(draft.programme, arrays)
+    purchases = Purchases(draft.programme, arrays, draft.kept.offers)
     limit = np.array(
         [
             min(draft.needs[o, q:e].max(), arrays.capacity[o, q:e].min())
@@ -78,19 +78,19 @@ def buy(draft: Draft) -> Bought:
     columns = build.columns("bought", len(limit), upper=limit)
     j, t = np.nonzero(purchases.cash)
     draft.pay_now(t, columns[j], purchases.cash[j, t])
-    _capacities(draft, purchases, columns)
+    _capacities(draft, purchases, columns, limit)
     rights, exercises = _options(draft)
     clusters = _clusters(draft, purchases, columns, exercises)
     pooled = _pools(draft, purchases, columns, exercises, clusters)
     return Bought(purchases, columns, limit, rights, exercises, clusters, pooled)
 
 
-def _capacities(draft: Draft, purchases: Purchases, columns: Integers) -> None:
+def _capacities(draft: Draft, purchases: Purchases, columns: Integers, limit: Floats) -> None:
     """Units of one offer that started in different quarters share its capacity."""
     capacity = draft.arrays.capacity[:, :, 0]
-    several = np.zeros_like(capacity, np.int64)
-    np.add.at(several, purchases.offer, purchases.active)
-    offer, quarter = np.nonzero((several > 1) & np.isfinite(capacity))
+    together = np.zeros(capacity.shape)
+    np.add.at(together, purchases.offer, purchases.active * limit[:, None])
+    offer, quarter = np.nonzero(together > capacity)
     rows = draft.builder.rows("capacity bought", len(offer), upper=capacity[offer, quarter])
     row_of = np.full(capacity.shape, -1)
     row_of[offer, quarter] = rows

@@ -14,8 +14,10 @@ from armillary.errors import InputError, did_you_mean
 from armillary.portfolio.records import KINDS, PAY_AS_YOU_GO, Contract, Demand, Offer, Option, Programme
 
 
-def check(programme: Programme) -> None:
+def check(programme: Programme, servable: bool = True) -> None:
     """Raise an `InputError` with one line for each problem.
+
+    `servable` : demand that nothing can serve is a problem, too.
 
     Amounts are plain numbers in SI units and USD: other currencies are refused where text becomes numbers
     (`armillary.units` knows no unit but USD).
@@ -30,7 +32,7 @@ def check(programme: Programme) -> None:
         *(line for o in programme.options for line in _option(programme, o)),
         *_whole(programme),
     ]
-    if not found:
+    if not found and servable:
         found = list(_unservable(programme))
     if found:
         raise InputError("\n".join(found))

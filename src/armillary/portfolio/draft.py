@@ -5,15 +5,23 @@ Only numpy.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.calendar import Floats, Integers
+from armillary.portfolio.dominance import needs
 from armillary.portfolio.matrix import Bools, Builder
 from armillary.portfolio.records import PAY_AS_YOU_GO, Programme
 from armillary.portfolio.states import States
+
+
+class Kept(NamedTuple):
+    """Which pay-as-you-go pairs and which take-or-pay offers have columns, `[pair]` and `[offer]`."""
+
+    pairs: Bools
+    offers: Bools
 
 
 class Purchases:
@@ -23,11 +31,11 @@ class Purchases:
     undiscounted.
     """
 
-    def __init__(self, programme: Programme, arrays: Arrays) -> None:
+    def __init__(self, programme: Programme, arrays: Arrays, kept: Bools) -> None:
         quarters = programme.calendar.quarters
         offers, starts, ends, cash = [], [], [], []
         for i, o in enumerate(programme.offers):
-            if o.kind in PAY_AS_YOU_GO or not (arrays.work[:, i] > 0).any():
+            if o.kind in PAY_AS_YOU_GO or not kept[i] or not (arrays.work[:, i] > 0).any():
                 continue
             for q in range(quarters) if o.starts is None else o.starts:
                 if q >= quarters or arrays.capacity[i, q, 0] <= 0:
@@ -50,18 +58,11 @@ class Purchases:
         self.active: Bools = (self.start[:, None] <= quarter) & (quarter < self.end[:, None])
 
 
-def needs(arrays: Arrays) -> Floats:
-    """Units of each offer that could serve all demand of a quarter, in the worst future, `[O, T]`."""
-    with np.errstate(divide="ignore"):
-        per = np.where(arrays.work > 0, 1 / np.where(arrays.work > 0, arrays.work, 1.0), 0.0)
-    return np.asarray(np.einsum("wo,wtf->otf", per, arrays.demand).max(2))
-
-
 class Draft:
     """An assembly under way; costs are kept with their quarter or state until all are known."""
 
-    def __init__(self, programme: Programme, arrays: Arrays, states: States) -> None:
-        self.programme, self.arrays, self.states = programme, arrays, states
+    def __init__(self, programme: Programme, arrays: Arrays, states: States, kept: Kept) -> None:
+        self.programme, self.arrays, self.states, self.kept = programme, arrays, states, kept
         self.builder = Builder()
         self.demand = states.mean(arrays.demand)
         self.needs = needs(arrays)

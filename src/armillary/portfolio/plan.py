@@ -73,6 +73,7 @@ class Plan(NamedTuple):
     at each site, by (site, SKU). busy : share of the work that owned units could do that they do, `[T, F]`.
     exercised : by option `[F]` units. spend : cash by provider `[P, T, F]`, undiscounted, penalties left out
     [USD]. work : by provider, worth by `value`, `[P, T, F]` [USD]. power : by site `[S, T, F]` [W].
+    point : the same as columns of the exact assembly, scaled.
     """
 
     status: str
@@ -97,6 +98,7 @@ class Plan(NamedTuple):
     spend: Floats
     work: Floats
     power: Floats
+    point: Floats
 
     @property
     def gap(self) -> float:
@@ -239,6 +241,7 @@ def plan_of(
         spend=spend,
         work=_work(arrays, assembly, x) * money,
         power=exact_power * arrays.scales.power,
+        point=x,
     )
 
 
