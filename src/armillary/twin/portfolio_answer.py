@@ -1,0 +1,372 @@
+"""The answer to what to buy: the programme that a scenario makes, its plan, ramps, deal, prices of work.
+
+Imports rooms above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from armillary.errors import InfeasibleError
+from armillary.portfolio import (
+    Chance,
+    Demand,
+    Offer,
+    Plan,
+    Programme,
+    Ramps,
+    Sku,
+    Worth,
+    option_value,
+    seconds_after,
+    simulate_ramps,
+    solve,
+)
+from armillary.portfolio.calendar import Floats
+from armillary.portfolio.records import PAY_AS_YOU_GO
+from armillary.scenario import CPUS, RESEARCH, AskedOffer, Purchasing, Scenario
+from armillary.twin.portfolio_deal import Deal, OwnOrRent, deal_of, own_or_rent
+from armillary.twin.portfolio_demand import demands, names, reference_sku
+from armillary.twin.portfolio_work import Known, Work, generation_flop, rate, trained_rate, work_of
+
+RAMPS = 20_000
+"""Ramps drawn: the standard error of a chance is 0.35 points at most. [-]"""
+GAP, SECONDS = 0.0025, 60.0
+"""At which a plan stops, unless asked otherwise: as a share, and [s]."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkPrice:
+    """What an offer's unit costs, and by stream what its work does [USD/unit of work]; of the first quarter.
+
+    unit : [USD/s]. million_tokens : by served workload, read and written [USD]. run : by generation [USD].
+    """
+
+    offer: str
+    source: str
+    unit: float
+    work: Mapping[str, float]
+    million_tokens: Mapping[str, float]
+    run: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A generation. starts, ends : quarters of its run, the end excluded. accelerators : of the reference SKU
+    on one network [-]. network : where it is trained, empty where it is not. unmet : expected share [-].
+    """
+
+    name: str
+    flop: float
+    source: str
+    starts: int
+    ends: int
+    accelerators: float
+    network: str
+    unmet: float
+
+
+@dataclass(frozen=True, slots=True)
+class PortfolioAnswer:
+    """What to buy.
+
+    plan : None where none holds, with why in `infeasible`. works : what units do of streams.
+    reference : SKU in whose units demand is told. capacity : by label of provider and contract, expected
+    accelerators that are had `[quarter]`; wanted : that all demand would take, `[quarter, future]`.
+    spending : by the same labels and what else is paid, expected, undiscounted [USD].
+    chance : that all ramps are up before `asked.deployed_by`. options : what each is worth.
+    """
+
+    asked: Purchasing
+    programme: Programme
+    plan: Plan | None
+    infeasible: str
+    works: tuple[Work, ...]
+    reference: str
+    prices: tuple[WorkPrice, ...]
+    generations: tuple[Trained, ...]
+    capacity: Mapping[str, Floats]
+    wanted: Floats
+    spending: Mapping[str, Floats]
+    ramps: Ramps | None
+    chance: Chance | None
+    deal: Deal | None
+    owning: OwnOrRent | None
+    options: tuple[tuple[str, Worth], ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the quarters."""
+        return self.asked.quarters.labels
+
+
+def portfolio_answer(
+    scenario: Scenario, asked: Purchasing, known: Known, gap: float = GAP, seconds: float = SECONDS
+) -> PortfolioAnswer:
+    """Make the programme, solve it, and say what it means.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    asked : Purchasing
+        Of the scenario.
+    known : Known
+        What `portfolio_work.calls` gives.
+    gap : float
+        At which to stop, as a share. [-]
+    seconds : float
+        At which each search for a plan stops. [s]
+
+    Raises
+    ------
+    InfeasibleError
+        If a generation can be trained on no SKU.
+    """
+    works = work_of(scenario, asked, known)
+    programme, ramps = programme_of(scenario, asked, works)
+    plan, why, options = None, "", tuple[tuple[str, Worth], ...]()
+    try:
+        plan = solve(programme, gap, seconds)
+        options = tuple((o.name, option_value(programme, o.name, gap, seconds)) for o in programme.options)
+    except InfeasibleError as error:
+        why = str(error)
+    reference = reference_sku(asked, works)
+    return PortfolioAnswer(
+        asked, programme, plan, why, works, reference, prices_of(scenario, asked, programme, known),
+        _generations(scenario, asked, programme, works, plan),
+        {} if plan is None else capacity_of(programme, plan), _wanted(programme, reference),
+        {} if plan is None else spending_of(programme, plan), ramps, _chance(asked, ramps),
+        deal_of(scenario, asked), own_or_rent(asked), options,
+    )  # fmt: skip
+
+
+def programme_of(
+    scenario: Scenario, asked: Purchasing, works: Sequence[Work]
+) -> tuple[Programme, Ramps | None]:
+    """The stochastic programme of a scenario, and the ramps that its capacities are from."""
+    streams = names(scenario, asked)
+    blank = demands(scenario, asked, works, np.zeros(len(streams)))
+    skus = tuple(Sku(k.name, performance(asked, works, k.name, streams), k.power) for k in asked.skus)
+    done = {k.name: k.performance for k in skus}
+    penalties = np.zeros(len(streams))
+    for i, name in enumerate(streams):
+        costs = [
+            float(np.min(o.offer.price)) / (done[o.offer.sku][name] * o.offer.efficiency)
+            for o in asked.offers
+            if done[o.offer.sku].get(name, 0.0) > 0
+        ]
+        penalties[i] = min(costs, default=0.0) * asked.penalties.get(name, asked.penalty)
+    found = tuple(d._replace(penalty=float(p)) for d, p in zip(blank, penalties, strict=True))
+    ramps = _ramps(asked)
+    offers = tuple(_offered(o, asked, ramps) for o in asked.offers)
+    sites = tuple(x.site for x in asked.sites)
+    programme = Programme(
+        asked.calendar, asked.futures, found, skus, sites, offers, asked.contracts, asked.options,
+        asked.share, {}, None, asked.risk,
+    )  # fmt: skip
+    return programme, ramps
+
+
+def performance(
+    asked: Purchasing, works: Sequence[Work], sku: str, streams: Sequence[str]
+) -> dict[str, float]:
+    """Work of one unit by stream; what a SKU cannot do is left out."""
+    one = next(k for k in asked.skus if k.name == sku)
+    if one.cpu is not None:
+        return {CPUS: 1.0} if CPUS in streams else {}
+    found = {name: r for name in streams if (r := rate(works, name, sku)) > 0}
+    if RESEARCH in streams:
+        first = reference_sku(asked, works)
+        # Experiments are of the generations' kind: a mean over them of what an accelerator does.
+        ratios = [rate(works, g.name, sku) / rate(works, g.name, first) for g in asked.generations]
+        if min(ratios) > 0:
+            found[RESEARCH] = float(np.mean(ratios))
+    return found
+
+
+def _ramps(asked: Purchasing) -> Ramps | None:
+    sites = [x.ramp for x in asked.sites if x.ramp is not None]
+    return simulate_ramps(sites, asked.quarters, RAMPS, asked.seed) if sites else None
+
+
+def _offered(one: AskedOffer, asked: Purchasing, ramps: Ramps | None) -> Offer:
+    """An offer with the capacity of its site's ramp, where it has that: in each future, or in the median."""
+    if not one.on_ramp or ramps is None:
+        return one.offer
+    site = [r.name for r in ramps.sites].index(one.offer.site)
+    drawn = ramps.futures(asked.futures.size)[site]
+    order = np.random.default_rng(asked.seed).permutation(asked.futures.size)
+    drawn = drawn[:, order]  # late sites have nothing to do with high demand
+    middle = np.median(drawn, axis=1, keepdims=True)
+    apart = (asked.futures.node != asked.futures.node[:, :1]).any(1)
+    if one.offer.kind in PAY_AS_YOU_GO:
+        return one.offer._replace(capacity=np.where(apart[:, None], drawn, middle))
+    return one.offer._replace(capacity=middle[:, 0])
+
+
+def _chance(asked: Purchasing, ramps: Ramps | None) -> Chance | None:
+    """That all ramps are up before a month."""
+    if ramps is None or not asked.deployed_by:
+        return None
+    return ramps.chance_by(seconds_after(asked.origin, asked.deployed_by))
+
+
+def prices_of(
+    scenario: Scenario, asked: Purchasing, programme: Programme, known: Known
+) -> tuple[WorkPrice, ...]:
+    """Prices of a unit of work, offer by offer."""
+    found = []
+    for one in asked.offers:
+        sku = next(k for k in programme.skus if k.name == one.offer.sku)
+        system = next(k.system for k in asked.skus if k.name == one.offer.sku)
+        unit = float(np.ravel(one.offer.price)[0])
+        work = {name: unit / (r * one.offer.efficiency) for name, r in sku.performance.items()}
+        tokens = {}
+        for w in scenario.serving.values():
+            if w.name in work:
+                mean = w.demand.lengths.mean
+                # Units stand for the peak, day and night; tokens come at the mean.
+                tokens[w.name] = (
+                    work[w.name] * w.demand.shape.peak_over_mean / (mean.input + mean.output) * 1e6
+                )
+        runs = {}
+        for g in asked.generations:
+            plan = None if system is None else known.plans[g.like, system.name][0]
+            if plan is not None:
+                runs[g.name] = generation_flop(g, scenario) * unit / trained_rate(plan, asked.goodput)
+        found.append(WorkPrice(one.offer.name, one.source, unit, work, tokens, runs))
+    return tuple(found)
+
+
+def _generations(
+    scenario: Scenario, asked: Purchasing, programme: Programme, works: Sequence[Work], plan: Plan | None
+) -> tuple[Trained, ...]:
+    first = reference_sku(asked, works)
+    found = []
+    for g in asked.generations:
+        w = [d.name for d in programme.demands].index(g.name)
+        demand = programme.demands[w]
+        runs = np.flatnonzero(np.asarray(demand.amount).max(1) > 0)
+        unmet, network = 0.0, ""
+        if plan is not None:
+            network = plan.homes.get(g.name, "")
+            weight = asked.futures.probability
+            unmet = float((plan.unmet[w] * weight).sum() / (plan.demand[w] * weight).sum())
+        each = demand.cluster / rate(works, g.name, first)
+        found.append(
+            Trained(
+                g.name, generation_flop(g, scenario), g.source, int(runs[0]), int(runs[-1]) + 1, each,
+                network, unmet,
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _wanted(programme: Programme, reference: str) -> Floats:
+    """Accelerators of the reference SKU that all demand but that of CPUs would take, `[quarter, future]`."""
+    sku = next(k for k in programme.skus if k.name == reference)
+    shape = (programme.calendar.quarters, programme.futures.size)
+    total = np.zeros(shape)
+    for d in programme.demands:
+        if d.name != CPUS and sku.performance.get(d.name, 0.0) > 0:
+            total += np.broadcast_to(d.amount, shape) / sku.performance[d.name]
+    return total
+
+
+def label(programme: Programme, site: str, kind: str, contract: str) -> str:
+    """Who and under what: ``aws: deal``, ``oci: reserved``."""
+    provider = next(s.provider for s in programme.sites if s.name == site)
+    return f"{provider}: {contract or kind}"
+
+
+def accelerator_skus(programme: Programme) -> set[str]:
+    """SKUs that do other work than that of CPUs."""
+    return {k.name for k in programme.skus if set(k.performance) - {CPUS}}
+
+
+def capacity_of(programme: Programme, plan: Plan) -> dict[str, Floats]:
+    """Expected accelerators that are used as one goes, or had for a term, by label, `[quarter]`."""
+    weight, found = programme.futures.probability, dict[str, Floats]()
+    chips, quarters = accelerator_skus(programme), programme.calendar.quarters
+    for i, o in enumerate(programme.offers):
+        if o.sku not in chips:
+            continue
+        amount = plan.used[i] @ weight
+        for p in plan.purchases:
+            if p.offer == o.name:
+                amount[p.start : p.end] += p.units
+        name = label(programme, o.site, o.kind, o.contract)
+        found[name] = found.get(name, np.zeros(quarters)) + amount
+    for option in programme.options:
+        taken = float(plan.exercised[option.name] @ weight)
+        name = label(programme, option.site, "option", "option")
+        amount = np.zeros(quarters)
+        amount[option.start : option.start + option.term] = taken
+        if option.sku in chips:
+            found[name] = found.get(name, np.zeros(quarters)) + amount
+    return {name: amount for name, amount in found.items() if amount.max() > 1e-6}
+
+
+def spending_of(programme: Programme, plan: Plan) -> dict[str, Floats]:
+    """Expected cash by label, undiscounted; what a provider gets beside its prices stands apart [USD].
+
+    Beside are discounts, takes that are not used, prepayments and sites; it may be negative.
+    """
+    from armillary.portfolio import QUARTER
+
+    weight, quarters = programme.futures.probability, programme.calendar.quarters
+    provider = {s.name: s.provider for s in programme.sites}
+    found: dict[str, Floats] = {}
+    by_provider: dict[str, Floats] = {}
+
+    def add(site: str, name: str, amount: Floats) -> None:
+        found[name] = found.get(name, np.zeros(quarters)) + amount
+        who = provider[site]
+        by_provider[who] = by_provider.get(who, np.zeros(quarters)) + amount
+
+    for i, o in enumerate(programme.offers):
+        price = np.broadcast_to(np.asarray(o.price, float), (quarters,))
+        amount = (plan.used[i] @ weight) * price * QUARTER
+        for p in plan.purchases:
+            if p.offer == o.name:
+                paid = np.zeros(quarters)
+                own = np.full(p.end - p.start, price[p.start]) if o.locked else price[p.start : p.end]
+                paid[p.start : p.end] = own * (1 - o.upfront)
+                paid[p.start] += o.upfront * own.sum()
+                amount = amount + paid * p.units * QUARTER
+        add(o.site, label(programme, o.site, o.kind, o.contract), amount)
+    for option in programme.options:
+        taken = float(plan.exercised[option.name] @ weight)
+        amount = np.zeros(quarters)
+        amount[option.start : option.start + option.term] = taken * option.strike * QUARTER
+        add(option.site, label(programme, option.site, "option", "option"), amount)
+    expected = plan.spend @ weight
+    for i, who in enumerate(dict.fromkeys(s.provider for s in programme.sites)):
+        rest = expected[i] - by_provider.get(who, np.zeros(quarters))
+        if np.abs(rest).max() > 1e-6 * max(float(expected.max()), 1.0):
+            found[f"{who}: takes, discounts, sites"] = rest
+    return {name: amount for name, amount in found.items() if np.abs(amount).max() > 1.0}
+
+
+def unmet_share(programme: Programme, plan: Plan) -> dict[str, float]:
+    """Expected share of each stream that is not served [-]."""
+    weight = programme.futures.probability
+    found = {}
+    for i, d in enumerate(programme.demands):
+        asked = float((plan.demand[i] @ weight).sum())
+        found[d.name] = float((plan.unmet[i] @ weight).sum()) / asked if asked else 0.0
+    return found
+
+
+def serves(demand: Demand) -> bool:
+    """Whether a stream is of a served workload."""
+    return demand.unit == "requests/s"
+
+
+def nothing(value: float) -> bool:
+    """Whether a limit is none."""
+    return value == inf
