@@ -227,9 +227,7 @@ class Reading:
                 name, when["building"], when["power"], max(r.block // size, 1), when["delivery"]
             )
             ramp = RampSite(name, r.blocks, r.block, steps)
-        site = Site(
-            name, spec.provider, spec.region, spec.network, power, spec.opening, spec.standing
-        )
+        site = Site(name, spec.provider, spec.region, spec.network, power, spec.opening, spec.standing)
         return AskedSite(site, ramp, r.sku if r is not None else "")
 
     def refers(self, place: Path, spec: PurchaseSpec | RightSpec) -> None:
@@ -284,7 +282,9 @@ class Reading:
         chip = "" if sku.accelerator is None else sku.accelerator.name
         if spec.kind == "own":
             if chip == OWNED:
-                return float(owned(inputs()).total / usable(inputs())), "cost of ownership, spares included (docs/tco.md)"
+                return float(
+                    owned(inputs()).total / usable(inputs())
+                ), "cost of ownership, spares included (docs/tco.md)"
             self.problem(place, f"has no price, and {chip} no cost of ownership", "give price:")
             return None, ""
         terms = TERMS.get(spec.kind) or ("reserved-1y" if (spec.term or 0) < 2 * YEAR else "reserved-3y")

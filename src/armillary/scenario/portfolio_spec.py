@@ -77,7 +77,8 @@ class PurchaseSpec(Part):
         description="Paid while used (the first two), or for a term, used or not"
     )
     price: PriceRate | None = Field(
-        None, description="Of a unit; default the catalog's, of CPUs the table's, of own builds that of owning"
+        None,
+        description="Of a unit; default the catalog's, of CPUs the table's, of own builds that of owning",
     )
     change: Change = Field(0.0, description="Of the price in a year, step by step")
     capacity: Units | None = Field(None, description="Units; default the site's ramp, or no limit")

@@ -103,7 +103,8 @@ class Resolver:
             if "portfolio" in s.questions and "questions" in s.model_fields_set:
                 self.problems.append(
                     Problem(
-                        ("questions", s.questions.index("portfolio")), "asks for a portfolio, and none is said"
+                        ("questions", s.questions.index("portfolio")),
+                        "asks for a portfolio, and none is said",
                     )
                 )
             return None

@@ -5,16 +5,15 @@ Imports rooms above.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
-from armillary.errors import InfeasibleError
+from armillary.errors import InfeasibleError, InputError
 from armillary.portfolio import (
+    QUARTER,
     Chance,
-    Demand,
     Offer,
     Plan,
     Programme,
@@ -29,9 +28,19 @@ from armillary.portfolio import (
 from armillary.portfolio.calendar import Floats
 from armillary.portfolio.records import PAY_AS_YOU_GO
 from armillary.scenario import CPUS, RESEARCH, AskedOffer, Purchasing, Scenario
+from armillary.twin.executor import run_all
 from armillary.twin.portfolio_deal import Deal, OwnOrRent, deal_of, own_or_rent
 from armillary.twin.portfolio_demand import demands, names, reference_sku
-from armillary.twin.portfolio_work import Known, Work, generation_flop, rate, trained_rate, work_of
+from armillary.twin.portfolio_work import (
+    Known,
+    Work,
+    calls,
+    generation_flop,
+    known_of,
+    rate,
+    trained_rate,
+    work_of,
+)
 
 RAMPS = 20_000
 """Ramps drawn: the standard error of a chance is 0.35 points at most. [-]"""
@@ -57,7 +66,7 @@ class WorkPrice:
 @dataclass(frozen=True, slots=True)
 class Trained:
     """A generation. starts, ends : quarters of its run, the end excluded. accelerators : of the reference SKU
-    on one network [-]. network : where it is trained, empty where it is not. unmet : expected share [-].
+    on one network, in the median future [-]. network : where it is trained, empty where it is not. unmet : expected share [-].
     """
 
     name: str
@@ -142,6 +151,52 @@ def portfolio_answer(
         {} if plan is None else spending_of(programme, plan), ramps, _chance(asked, ramps),
         deal_of(scenario, asked), own_or_rent(asked), options,
     )  # fmt: skip
+
+
+def plan_purchases(
+    scenario: Scenario,
+    gap: float = GAP,
+    seconds: float = SECONDS,
+    progress: Callable[[int, int], None] | None = None,
+    jobs: int = 1,
+) -> PortfolioAnswer:
+    """Answer what to buy alone: sizes, training plans, programme, plan.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    gap, seconds : float
+        As in `portfolio_answer`.
+    progress : callable, optional
+        Called with (parts done, parts in all).
+    jobs : int
+        Processes to spread sizes and training plans over. [-]
+
+    Raises
+    ------
+    InputError
+        If the scenario says nothing that can be bought.
+    InfeasibleError
+        As in `portfolio_answer`.
+    """
+    asked = scenario.purchasing
+    if asked is None:
+        raise InputError(
+            f"{scenario.name} says nothing that can be bought; add a portfolio: (docs/portfolio.md)"
+        )
+    work, done = calls(scenario, asked), 0
+    total = len(work) + 1
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    known = known_of(dict(zip(work, run_all(list(work.values()), jobs, tick), strict=True)), scenario)
+    found = portfolio_answer(scenario, asked, known, gap, seconds)
+    tick()
+    return found
 
 
 def programme_of(
@@ -256,7 +311,7 @@ def _generations(
             network = plan.homes.get(g.name, "")
             weight = asked.futures.probability
             unmet = float((plan.unmet[w] * weight).sum() / (plan.demand[w] * weight).sum())
-        each = demand.cluster / rate(works, g.name, first)
+        each = float(np.median(demand.amount[runs].max(0))) / rate(works, g.name, first)
         found.append(
             Trained(
                 g.name, generation_flop(g, scenario), g.source, int(runs[0]), int(runs[-1]) + 1, each,
@@ -316,8 +371,6 @@ def spending_of(programme: Programme, plan: Plan) -> dict[str, Floats]:
 
     Beside are discounts, takes that are not used, prepayments and sites; it may be negative.
     """
-    from armillary.portfolio import QUARTER
-
     weight, quarters = programme.futures.probability, programme.calendar.quarters
     provider = {s.name: s.provider for s in programme.sites}
     found: dict[str, Floats] = {}
@@ -360,13 +413,3 @@ def unmet_share(programme: Programme, plan: Plan) -> dict[str, float]:
         asked = float((plan.demand[i] @ weight).sum())
         found[d.name] = float((plan.unmet[i] @ weight).sum()) / asked if asked else 0.0
     return found
-
-
-def serves(demand: Demand) -> bool:
-    """Whether a stream is of a served workload."""
-    return demand.unit == "requests/s"
-
-
-def nothing(value: float) -> bool:
-    """Whether a limit is none."""
-    return value == inf

@@ -63,6 +63,12 @@ def calls(scenario: Scenario, asked: Purchasing) -> dict[Key, partial[Any]]:
     return found
 
 
+def known_of(results: Mapping[Key, Any], scenario: Scenario) -> Known:
+    """What `calls` gave, sizes and training plans apart."""
+    sizes = {key: found for key, found in results.items() if key[0] in scenario.serving}
+    return Known(sizes, {key: found for key, found in results.items() if key[0] not in scenario.serving})
+
+
 def _size(workload: ServingWorkload, sku: AskedSku, horizon: Horizon) -> SizedPlace:
     """A served model on a system, wherever that stands."""
     assert sku.system is not None and sku.accelerator is not None
@@ -71,9 +77,7 @@ def _size(workload: ServingWorkload, sku: AskedSku, horizon: Horizon) -> SizedPl
     return size_place(workload, ServedOn("", sku.system.name), place, None, 1.0, asked)
 
 
-def _plan(
-    workload: TrainingWorkload, sku: AskedSku, scenario: Scenario
-) -> tuple[TrainingPlan | None, str]:
+def _plan(workload: TrainingWorkload, sku: AskedSku, scenario: Scenario) -> tuple[TrainingPlan | None, str]:
     """A training run on a system: on its own cluster's network where it stands there, else on a flat one."""
     assert sku.system is not None and sku.accelerator is not None
     job = Job(
