@@ -1,4 +1,4 @@
-"""The part of the schema that says what can be bought: sites, offers, contracts, options. Imports pydantic."""
+"""The part of the schema that says what can be bought: sites, offers, contracts. Imports pydantic."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class PurchaseSpec(Part):
     )
     price: PriceRate | None = Field(
         None,
-        description="Of a unit; default the catalog's, of CPUs the table's, of own builds that of owning",
+        description="Of a unit; default the catalog's, of CPUs their table's, of own builds its cost",
     )
     change: Change = Field(0.0, description="Of the price in a year, step by step")
     capacity: Units | None = Field(None, description="Units; default the site's ramp, or no limit")

@@ -45,7 +45,7 @@ class AskedSite:
 
 @dataclass(frozen=True, slots=True)
 class AskedOffer:
-    """An offer. source : of its price, in words. on_ramp : whether its capacity is that of the site's ramp."""
+    """An offer. source : of its price, in words. on_ramp : whether its capacity is its site's ramp."""
 
     offer: Offer
     source: str
@@ -58,7 +58,8 @@ class AskedGeneration:
 
     like : a training run of the file. flop : of its final run, None for that of the run [FLOP];
     source : where it is from, in words. ready : quarter before which it ends, by index.
-    duration : longest [s]. minimum : accelerators on one network [-]. spread : of the logarithm of `flop` [-].
+    duration : longest [s]. minimum : accelerators on one network [-]. spread : of the logarithm of `flop`
+    [-].
     """
 
     name: str

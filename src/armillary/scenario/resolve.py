@@ -104,7 +104,8 @@ class Resolver:
                 self.problems.append(
                     Problem(
                         ("questions", s.questions.index("portfolio")),
-                        "asks for a portfolio, and none is said",
+                        "asks what to buy, and the file does not say what can be bought",
+                        "add a portfolio: (docs/portfolio.md)",
                     )
                 )
             return None

@@ -65,8 +65,10 @@ class WorkPrice:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A generation. starts, ends : quarters of its run, the end excluded. accelerators : of the reference SKU
-    on one network, in the median future [-]. network : where it is trained, empty where it is not. unmet : expected share [-].
+    """A generation. starts, ends : quarters of its run, the end excluded.
+
+    accelerators : of the reference SKU on one network, in the median future [-]. network : where it is
+    trained, empty where it is not. unmet : expected share [-].
     """
 
     name: str

@@ -44,12 +44,22 @@ class Bought(NamedTuple):
     beside_cpus: Floats
 
 
+class Cpus(NamedTuple):
+    """What ten million vCPUs, always on, cost. price : of one [USD/s]; yearly : of all [USD/yr]."""
+
+    name: str
+    price: float
+    yearly: float
+    core: bool
+    source: str
+
+
 class Deal(NamedTuple):
     """A contract as a fleet over time.
 
     total [USD]; years [yr]; full : quarter in which all stands. labels : of the term's quarters.
-    fleet : what a scenario's clusters of that provider have [-]. cpu_low, cpu_high : what ten million vCPUs,
-    always on, cost at list prices [USD/yr]; with the names of those prices.
+    fleet : what a scenario's clusters of that provider have [-]. cpus : ten million of them at list prices,
+    the cheapest first.
     """
 
     contract: str
@@ -60,9 +70,7 @@ class Deal(NamedTuple):
     labels: tuple[str, ...]
     bought: tuple[Bought, ...]
     fleet: int
-    cpu_low: float
-    cpu_high: float
-    cpu_names: tuple[str, str]
+    cpus: tuple[Cpus, ...]
 
     @property
     def yearly(self) -> float:
@@ -81,8 +89,10 @@ def deal_of(scenario: Scenario, asked: Purchasing) -> Deal | None:
     last = quarters(later(standing, -1) if asked.deployed_by else standing, 1).labels[0]
     full = last if last in when.labels else when.labels[0]
     flows = contract_flows(deal.total, when, ramp(when, full))
-    listed = {n: c for n, c in cpu_prices().items() if c.terms == "on-demand"}
-    low, high = (f(listed, key=lambda n: listed[n].price) for f in (min, max))
+    listed = sorted((c for c in cpu_prices().values() if c.terms == "on-demand"), key=lambda c: c.price)
+    cpus = tuple(
+        Cpus(c.name, c.price, VCPUS * c.price * YEAR, c.core, f"{c.source}, {c.date}") for c in listed
+    )
     prices: dict[float, str] = {}
     for one in asked.offers:
         sku = next(k for k in asked.skus if k.name == one.offer.sku)
@@ -93,15 +103,12 @@ def deal_of(scenario: Scenario, asked: Purchasing) -> Deal | None:
     bought = []
     for price, source in sorted(prices.items()):
         alone, beside = (
-            accelerators_paid_for(flows.paid, when, price, other=VCPUS * cpus)
-            for cpus in (0.0, listed[low].price)
+            accelerators_paid_for(flows.paid, when, price, other=VCPUS * one) for one in (0.0, cpus[0].price)
         )
         bought.append(Bought(price, source, np.asarray(alone), np.asarray(beside)))
     fleet = sum(c.machine.accelerators for c in scenario.clusters.values() if c.provider == deal.provider)
-    costs = [VCPUS * listed[n].price * YEAR for n in (low, high)]
     return Deal(
-        deal.name, deal.provider, deal.total, deal.term / YEAR, full, when.labels, tuple(bought), fleet,
-        costs[0], costs[1], (low, high),
+        deal.name, deal.provider, deal.total, deal.term / YEAR, full, when.labels, tuple(bought), fleet, cpus,
     )  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def _served(scenario: Scenario, asked: Purchasing) -> list[Demand]:
 
 
 def _trained(scenario: Scenario, asked: Purchasing, works: Sequence[Work]) -> list[Demand]:
-    """A stream for each generation, and one for research, in accelerators of the first SKU that trains all."""
+    """A stream for each generation, and one for research, in accelerators of the reference SKU."""
     shape = (asked.calendar.quarters, asked.futures.size)
     apart = (asked.futures.node != asked.futures.node[:, :1]).any(1)
     found = []

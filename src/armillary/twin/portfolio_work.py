@@ -71,7 +71,8 @@ def known_of(results: Mapping[Key, Any], scenario: Scenario) -> Known:
 
 def _size(workload: ServingWorkload, sku: AskedSku, horizon: Horizon) -> SizedPlace:
     """A served model on a system, wherever that stands."""
-    assert sku.system is not None and sku.accelerator is not None
+    assert sku.system is not None
+    assert sku.accelerator is not None
     place = Partition(sku.system, sku.accelerator, 1)
     asked = highest_demand(workload, horizon)
     return size_place(workload, ServedOn("", sku.system.name), place, None, 1.0, asked)
@@ -79,7 +80,8 @@ def _size(workload: ServingWorkload, sku: AskedSku, horizon: Horizon) -> SizedPl
 
 def _plan(workload: TrainingWorkload, sku: AskedSku, scenario: Scenario) -> tuple[TrainingPlan | None, str]:
     """A training run on a system: on its own cluster's network where it stands there, else on a flat one."""
-    assert sku.system is not None and sku.accelerator is not None
+    assert sku.system is not None
+    assert sku.accelerator is not None
     job = Job(
         workload.model, workload.sequence, workload.global_batch, recipe(workload.precision),
         workload.imbalance, workload.capacity,

@@ -130,7 +130,7 @@ def run(
     progress: Callable[[int, int], None] | None = None,
     jobs: int = 1,
 ) -> Report:
-    """Answer every question of a scenario, in order: fleet, contracts, training, serving, what-ifs, portfolio.
+    """Answer every question of a scenario, in order: fleet, training, serving, what-ifs, what to buy.
 
     Parameters
     ----------
