@@ -20,7 +20,7 @@ BARS = 10
 def capacity_figure(answer: PortfolioAnswer) -> str:
     """Accelerators had by provider and contract, against what demand would take."""
     columns = [
-        (label, [(name, float(amount[q])) for name, amount in answer.capacity.items()])
+        (label, [(name, max(float(amount[q]), 0.0)) for name, amount in answer.capacity.items()])
         for q, label in enumerate(answer.labels)
     ]
     weight = answer.asked.futures.probability
@@ -119,7 +119,7 @@ def figures(answer: PortfolioAnswer) -> dict[str, str]:
 
 def portfolio_page(answer: PortfolioAnswer) -> dict[str, Any]:
     """What the template shows."""
-    long = {"Quarter by quarter", "What is bought for a term"}
+    long = {"Quarter by quarter", "What is used and paid as one goes"}
     tables = portfolio_view.tables(answer)
     return {
         "infeasible": answer.infeasible,

@@ -42,7 +42,11 @@ def summary_rows(answer: PortfolioAnswer) -> list[tuple[str, str]]:
             f"{money(plan.cvar)}, mean of the worst {1 - asked.risk.level:.0%}"
             + (f", weighted {asked.risk.weight:g}" if asked.risk.weight else ""),
         ),
-        ("gap", f"{plan.gap:.2%}: no plan costs less than {money(plan.bound)} ({plan.status})"),
+        (
+            "gap",
+            f"{plan.gap:.2%} ({plan.status}): {money(plan.objective)} of cost and weighted risk; "
+            f"none has less than {money(plan.bound)}",
+        ),
         ("paid", f"{money(sum(float(v.sum()) for v in answer.spending.values()))} expected, undiscounted"),
     ]
     if plan.signed:
@@ -154,25 +158,52 @@ def option_table(answer: PortfolioAnswer) -> Table:
 
 
 def price_table(answer: PortfolioAnswer) -> Table:
-    """Not a price per hour: a price per unit of work."""
-    served = list(dict.fromkeys(name for p in answer.prices for name in p.million_tokens))
-    runs = [g.name for g in answer.generations]
+    """What is offered, at what price, and where that is from."""
+    offers = {o.name: o for o in answer.programme.offers}
     rows = [
-        (
-            p.offer,
-            hourly(p.unit),
-            *(f"{p.million_tokens[n]:.3g}" if n in p.million_tokens else "-" for n in served),
-            *(money(p.run[n]) if n in p.run else "-" for n in runs),
-            p.source,
-        )
+        (p.offer, offers[p.offer].kind, offers[p.offer].sku, offers[p.offer].site, hourly(p.unit), p.source)
         for p in answer.prices
     ]
     return Table(
-        "What a unit of work costs",
-        ("offer", "USD an hour", *(f"{n}, 1e6 tokens" for n in served), *runs, "source"),
+        "What is offered",
+        ("offer", "kind", "SKU", "site", "USD an hour", "source"),
+        rows,
+        4,
+        "First quarter.",
+    )
+
+
+def token_table(answer: PortfolioAnswer) -> Table:
+    """Not a price per hour: a price per unit of work, here a million tokens."""
+    served = list(dict.fromkeys(name for p in answer.prices for name in p.million_tokens))
+    rows = [
+        (p.offer, *(f"{p.million_tokens[n]:.3g}" if n in p.million_tokens else "-" for n in served))
+        for p in answer.prices
+        if p.million_tokens
+    ]
+    return Table(
+        "What a million tokens costs, read and written [USD]",
+        ("offer", *served),
         rows,
         1,
-        "Units held day and night for the peak, tokens at the mean; runs with their failures. First quarter.",
+        "Units are held day and night for the peak; tokens come at the mean.",
+    )
+
+
+def run_table(answer: PortfolioAnswer) -> Table:
+    """A price per unit of work: a whole run."""
+    runs = [g.name for g in answer.generations]
+    rows = [
+        (p.offer, *(f"{p.run[n] / 1e6:,.0f}" if n in p.run else "-" for n in runs))
+        for p in answer.prices
+        if p.run
+    ]
+    return Table(
+        "What a run costs, failures included [million USD]",
+        ("offer", *runs),
+        rows,
+        1,
+        f"Goodput {answer.asked.goodput:.0%}.",
     )
 
 
@@ -342,6 +373,7 @@ def tables(answer: PortfolioAnswer) -> list[Table]:
         found += [option_table(answer)] if answer.options else []
     found += [generation_table(answer)] if answer.generations else []
     found.append(price_table(answer))
+    found += [table for table in (token_table(answer), run_table(answer)) if table.rows]
     found += [deal_table(answer.deal), cpu_table(answer.deal)] if answer.deal is not None else []
     return found + ([owning_table(answer.owning)] if answer.owning is not None else [])
 
