@@ -32,35 +32,36 @@ def market(
     futures: int = 20,
     regime: str = "volume",
     seed: int = 0,
+    spread: float = 0.15,
 ) -> Programme:
     """Five streams, list prices, spot, two reservations, a tiered contract a provider, two options.
 
     regime : "volume", where sites are as large as the demand asks for and fixed charges are small against what
-    is bought; "tiny", where a thousandth of that demand meets the same sites and fixed charges rule.
+    is bought; "tiny", where a thousandth of that demand meets the same sites and fixed charges rule. spread : of the logarithm of a year's growth of chat; others are near it [-].
     """
     random = np.random.default_rng(seed)
     calendar = Calendar(2026, 1, quarters, discount=0.08)
     futured = fan(futures, quarters, parted=1)
     scale = {"volume": 1.0, "tiny": 1e-3}[regime]
 
-    def grown(start: float, growth: float, spread: float) -> np.ndarray:
-        path = growing(start * scale, growth, spread, futured, int(random.integers(1 << 30)), fall=0.2)
+    def grown(start: float, growth: float, wide: float) -> np.ndarray:
+        path = growing(start * scale, growth, wide * spread, futured, int(random.integers(1 << 30)), fall=0.2)
         return np.minimum(path, path[0].mean() * 40)
 
     def run(first: int, size: float) -> np.ndarray:
-        path = grown(size, 1.2, 0.25)
+        path = grown(size, 1.2, 1.0)
         path[:first] = 0.0
         path[first + 6 :] = 0.0
         return path
 
-    chat, agents, research = grown(2e7, 1.5, 0.25), grown(5e6, 1.5, 0.3), grown(3e4, 1.3, 0.2)
-    first, second = run(quarters // 7, 4e4), run(quarters // 2, 1e5)
+    chat, agents, research = grown(2e7, 1.5, 1.0), grown(5e6, 1.5, 1.2), grown(3e4, 1.3, 0.8)
+    first, second = run(quarters // 7, 1e4), run(quarters // 2, 2e4)
     demands = (
         Demand("chat", chat, 8e-6, "token/s", priority=1),
         Demand("agents", agents, 0.4 / HOUR, "vCPU", priority=2),
         Demand("research", research, 30 / HOUR, "accelerator", priority=3),
-        Demand("run-1", first, 40 / HOUR, "accelerator", priority=2, cluster=2e4 * scale),
-        Demand("run-2", second, 40 / HOUR, "accelerator", priority=2, cluster=5e4 * scale),
+        Demand("run-1", first, 40 / HOUR, "accelerator", priority=2, cluster=5e3 * scale),
+        Demand("run-2", second, 40 / HOUR, "accelerator", priority=2, cluster=1e4 * scale),
     )
     accelerators = max(skus - max(skus // 6, 1), 1)
     kinds = []
@@ -81,7 +82,7 @@ def market(
         level = random.uniform(0.85, 1.2)
         for r in range(regions):
             name = f"{NAMES[p]}-{r}"
-            share = random.uniform(0.4, 1.6)
+            share = random.uniform(0.4, 1.2) if r else regions / 2  # the first is a campus for runs
             late = int(random.integers(0, quarters // 4 + 1)) if r else 0
             there = np.where(np.arange(quarters) >= late, np.maximum.accumulate(power) * share, 0.0)
             sites.append(
@@ -114,7 +115,7 @@ def market(
     contracts = tuple(
         Contract(
             f"{NAMES[p]} deal", NAMES[p],
-            (Tier(2e9, 1e10, 0.04), Tier(1e10, 4e10, 0.08), Tier(4e10, 2e11, 0.12)),
+            (Tier(2e9, 1e10, 0.02), Tier(1e10, 4e10, 0.04), Tier(4e10, 2e11, 0.06)),
             start=0, years=max(quarters // 4, 1), minimum_take=0.9, prepayment=0.05,
         )  # fmt: skip
         for p in range(providers)

@@ -180,7 +180,7 @@ def _place(
     rows = build.rows("one home", len(arrays.placed), upper=1.0)
     draft.tag("one home", arrays.placed)
     build.put(rows[np.searchsorted(arrays.placed, stream)], columns, 1.0)
-    whole, peak = _expected(draft), arrays.demand.max(2)
+    whole, peak = _reach(draft, homes, usage, bought)
     quarter = states.quarter[usage.state[placed]]
     key, place = np.unique(use_key * quarters + quarter, return_inverse=True)
     rows = build.rows("use at home", len(key), upper=0.0)
@@ -188,8 +188,7 @@ def _place(
     build.put(rows[place], usage.column[placed], usage.work[placed] * weight)
     build.put(
         rows,
-        columns[np.searchsorted(homes, key // quarters)],
-        -whole[key // quarters // networks, key % quarters],
+        columns[np.searchsorted(homes, key // quarters)], -whole[np.searchsorted(homes, key // quarters), key % quarters],
     )
     both = np.concatenate([own_key * quarters + clusters.quarter, use_key * quarters + quarter])
     key = np.unique(own_key * quarters + clusters.quarter)
@@ -202,8 +201,7 @@ def _place(
     build.put(rows[np.searchsorted(key, both[inside])], column[inside], done[inside])
     build.put(
         rows,
-        columns[np.searchsorted(homes, key // quarters)],
-        -peak[key // quarters // networks, key % quarters],
+        columns[np.searchsorted(homes, key // quarters)], -peak[np.searchsorted(homes, key // quarters), key % quarters],
     )
     least = np.minimum(arrays.cluster[:, None], draft.demand)
     w, state = np.nonzero((arrays.cluster[:, None] > 0) & (draft.demand > 0))
@@ -217,6 +215,39 @@ def _place(
     build.put(rows, unmet[w, state], 1.0)
     build.put(rows, running[w, state], draft.demand[w, state])
     return columns, stream, network, running
+
+
+def _reach(draft: Draft, homes: Integers, usage: Usage, bought: Bought) -> tuple[Floats, Floats]:
+    """Most of a run that a network can serve: mean over futures and peak, `[home, quarter]`.
+
+    No more than the demand, and no more than the power of the network's sites lets its best SKU do; nothing
+    where that is less than the cluster, or the demand if it is smaller.
+    """
+    arrays = draft.arrays
+    quarters, networks = draft.programme.calendar.quarters, len(arrays.networks)
+    per_watt = np.zeros((len(arrays.opening), len(arrays.floor)))
+    endless = np.zeros(per_watt.shape, bool)
+    clusters = bought.clusters
+    for site, sku, stream in (
+        (arrays.site[usage.offer], arrays.sku[usage.offer], usage.stream),
+        (clusters.site, clusters.sku, clusters.stream),
+    ):
+        power = arrays.power[sku]
+        rate = arrays.performance[stream, sku] / np.where(power > 0, power, 1.0)
+        np.maximum.at(per_watt, (site, stream), np.where(power > 0, rate, 0.0))
+        np.logical_or.at(endless, (site, stream), power <= 0)
+    whole, peak = np.zeros((len(homes), quarters)), np.zeros((len(homes), quarters))
+    for h, home in enumerate(homes):
+        w, sites = home // networks, np.flatnonzero(arrays.network == home % networks)
+        rate = per_watt[sites, w][:, None]
+        with np.errstate(invalid="ignore"):
+            limit = np.where(rate > 0, arrays.site_power[sites] * rate, 0.0)
+        most = np.where(endless[sites, w].any(), np.inf, limit.sum(0))
+        demand = arrays.demand[w]
+        least = np.minimum(arrays.cluster[w], demand)
+        served = np.where(least <= most[:, None], np.minimum(demand, most[:, None]), 0.0)
+        whole[h], peak[h] = served @ draft.programme.futures.probability, served.max(1)
+    return whole, peak
 
 
 def _power(draft: Draft, usage: Usage, bought: Bought, opened: Integers) -> None:
@@ -254,10 +285,10 @@ def _power(draft: Draft, usage: Usage, bought: Bought, opened: Integers) -> None
         row_of[site, usage.state][mine], usage.column[mine], arrays.power[arrays.sku[usage.offer]][mine]
     )
     s_own, t_own = np.nonzero(own & limited)
-    drawn_by = build.columns("power of purchases", len(s_own))
-    rows = build.rows("power bought", len(s_own), upper=0.0)
     at = np.full(own.shape, -1)
     at[s_own, t_own] = np.arange(len(s_own))
+    drawn_by = build.columns("power of purchases", len(s_own), upper=2 * arrays.site_power[s_own, t_own])
+    rows = build.rows("power bought", len(s_own), upper=0.0)
     build.put(rows, drawn_by, -1.0)
     j, t = np.nonzero(purchases.active & (at[where] >= 0))
     build.put(rows[at[where[j], t]], bought.columns[j], arrays.power[arrays.sku[purchases.offer[j]]])
@@ -275,7 +306,9 @@ def _share(draft: Draft, usage: Usage, bought: Bought) -> None:
     if programme.share >= 1:
         return
     providers = len(arrays.providers)
-    given = build.columns("given", providers * states.size).reshape(providers, -1)
+    most = 2 * (arrays.value @ arrays.demand.max(2))[states.quarter]
+    given = build.columns("given", providers * states.size, upper=np.tile(most, providers))
+    given = given.reshape(providers, -1)
     rows = build.rows("given by", given.size, lower=0.0, upper=0.0).reshape(given.shape)
     build.put(rows, given, -1.0)
     provider = arrays.provider[arrays.site[usage.offer]]
@@ -319,18 +352,18 @@ def _settle(draft: Draft) -> None:
         build.put(rows, costs, -1.0)
         for state, column, cash, _ in draft.later:
             build.put(rows[state], column, cash * arrays.factor[states.quarter[state]])
-        ends = states.within(programme.calendar.quarters - 1)
-        group = states.of[-1] - ends[0]
+        group = states.groups(0, programme.calendar.quarters)
+        chance = sums(group, programme.futures.probability, int(group.max()) + 1)
         at_risk = build.columns("value at risk", 1, lower=-np.inf)
-        beyond = build.columns("beyond", len(ends))
-        excess = build.rows("excess", len(ends), lower=0.0)
+        beyond = build.columns("beyond", len(chance))
+        excess = build.rows("excess", len(chance), lower=0.0)
         build.put(excess, beyond, 1.0)
         build.put(excess, at_risk, 1.0)
         for q in range(programme.calendar.quarters):
             g, state, part = states.weights(group, q)
             build.put(excess[g], costs[state], -part)
         build.charge(at_risk, weight)
-        build.charge(beyond, weight / (1 - level) * states.probability[ends])
+        build.charge(beyond, weight / (1 - level) * chance)
     if programme.budget is not None:
         limit = np.asarray(programme.budget) / arrays.scales.money
         rows = build.rows("budget", states.size, upper=limit[states.quarter])

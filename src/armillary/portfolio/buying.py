@@ -81,7 +81,7 @@ def buy(draft: Draft) -> Bought:
     _capacities(draft, purchases, columns, limit)
     rights, exercises = _options(draft)
     clusters = _clusters(draft, purchases, columns, exercises)
-    pooled = _pools(draft, purchases, columns, exercises, clusters)
+    pooled = _pools(draft, purchases, columns, limit, exercises, clusters)
     return Bought(purchases, columns, limit, rights, exercises, clusters, pooled)
 
 
@@ -192,7 +192,12 @@ def _clusters(draft: Draft, purchases: Purchases, columns: Integers, exercises: 
 
 
 def _pools(
-    draft: Draft, purchases: Purchases, columns: Integers, exercises: list[Exercise], clusters: Clusters
+    draft: Draft,
+    purchases: Purchases,
+    columns: Integers,
+    limit: Floats,
+    exercises: list[Exercise],
+    clusters: Clusters,
 ) -> Pooled:
     """What is not set aside, shared by spread streams in each state, by provider, SKU and egress."""
     arrays, build, states = draft.arrays, draft.builder, draft.states
@@ -219,11 +224,14 @@ def _pools(
         if pool[one.site, one.sku] >= 0:
             active[pool[one.site, one.sku], one.active] = True
     c, t = np.nonzero(active)
-    free = build.columns("free", len(c))
+    most = np.zeros(active.shape)
+    j, when = np.nonzero(purchases.active & (of_purchase >= 0)[:, None])
+    np.add.at(most, (of_purchase[j], when), limit[j])
+    # Twice what it can be: a bound for proofs, which must not take a price of its own.
+    free = build.columns("free", len(c), upper=2 * most[c, t])
     rows = np.full(active.shape, -1)
     rows[c, t] = build.rows("free of purchases", len(c), upper=0.0)
     build.put(rows[c, t], free, 1.0)
-    j, when = np.nonzero(purchases.active & (of_purchase >= 0)[:, None])
     build.put(rows[of_purchase[j], when], columns[j], -1.0)
     later = sum(len(columns) for one in exercises for _, columns in one.clusters)
     own = slice(0, len(clusters.column) - later)

@@ -75,7 +75,7 @@ def commit(draft: Draft, usage: Usage, bought: Bought) -> Committed:
     draft.tag("one tier", np.arange(len(programme.contracts)))
     build.put(rows[contract], signed, 1.0)
     eligible = _eligible(draft, usage, bought)
-    most_spent = _most_spent(draft, usage, bought)
+    most_spent = _most_spent(draft, bought)
     for i, (c, k) in enumerate(which):
         one = programme.contracts[c]
         kind = one.tiers[k]
@@ -97,19 +97,22 @@ def commit(draft: Draft, usage: Usage, bought: Bought) -> Committed:
         held: list[tuple[Integers, Integers, Integers]] = []
         for y, (first, end, share) in enumerate(term):
             ends = states.within(end - 1)
-            short = build.columns(f"shortfall {i} {y}", len(ends))
-            take = build.rows(f"take {i} {y}", len(ends), lower=0.0)
-            draft.tag(f"take {i} {y}", np.full(len(ends), c))
+            group = states.groups(first, end)
+            of_end = np.zeros(len(ends), np.int64)
+            of_end[states.of[end - 1] - ends[0]] = group
+            size = int(group.max()) + 1
+            short = build.columns(f"shortfall {i} {y}", size, upper=2 * one.minimum_take * share * most[i])
+            take = build.rows(f"take {i} {y}", size, lower=0.0)
+            draft.tag(f"take {i} {y}", np.full(size, c))
             build.put(take, short, 1.0)
             build.put(take, total[i], -one.minimum_take * share)
-            draft.pay_later(ends, short, 1.0)
-            group = states.of[end - 1] - ends[0]
+            draft.pay_later(ends, short[of_end], 1.0)
             for t in range(first, end):
                 g, state, weight = states.weights(group, t)
                 build.put(take[g], column_of[state], weight * (1 - kind.discount))
                 for s, column, unit in zip(back[0], back[2], back[3], strict=True):
                     build.put(take[g[state == s]], column, -unit * weight[state == s])
-            held.append((np.full(len(ends), y), ends, short))
+            held.append((np.full(len(ends), y), ends, short[of_end]))
         done.shortfall.append(
             tuple(np.concatenate(parts) for parts in zip(*held, strict=True))  # type: ignore[arg-type]
         )
@@ -137,7 +140,8 @@ def _eligible(draft: Draft, usage: Usage, bought: Bought) -> Integers:
     bought_from = arrays.provider[arrays.site[purchases.offer]]
     for p in sorted(named):
         from_p = np.flatnonzero(bought_from == p)
-        paid = build.columns(f"paid to {p}", programme.calendar.quarters)
+        most = (bought.limit[from_p, None] * purchases.cash[from_p]).sum(0)
+        paid = build.columns(f"paid to {p}", programme.calendar.quarters, upper=2 * most)
         same = build.rows(f"payments to {p}", programme.calendar.quarters, lower=0.0, upper=0.0)
         build.put(same, paid, -1.0)
         j, t = np.nonzero(purchases.cash[from_p])
@@ -152,27 +156,50 @@ def _eligible(draft: Draft, usage: Usage, bought: Bought) -> Integers:
     return rows
 
 
-def _most_spent(draft: Draft, usage: Usage, bought: Bought) -> Floats:
+def _most_spent(draft: Draft, bought: Bought) -> Floats:
     """Most that can sensibly be spent with a provider at list prices, `[provider, state]`.
 
-    Units beyond what could serve all demand are never better than paying for what is not taken.
+    SKUs that serve the same streams spend no more than what serves all demand of these streams at their dearest,
+    and no more than the power of the provider's sites lets them. Units beyond what could serve all demand are
+    never better than paying for what is not taken.
     """
     programme, arrays, states = draft.programme, draft.arrays, draft.states
-    quarter = states.quarter
-    shape = (len(arrays.providers), len(arrays.floor), states.size)
-    most = np.zeros(shape)
-    provider = arrays.provider[arrays.site[usage.offer]]
-    paid = arrays.price[usage.offer, quarter[usage.state]] * usage.most
-    np.maximum.at(most, (provider, usage.stream, usage.state), paid)
-    whole = most.sum(1)
-    for p in range(len(arrays.providers)):
-        mine = np.flatnonzero(arrays.provider[arrays.site[bought.purchases.offer]] == p)
-        if mine.size:
-            spent = (bought.limit[mine, None] * bought.purchases.cash[mine]).max(0)
-            whole[p] += spent[quarter] * len(np.unique(bought.purchases.end[mine]))
+    quarters, providers = programme.calendar.quarters, len(arrays.providers)
+    kinds, kind = np.unique(arrays.performance.T > 0, axis=0, return_inverse=True)
+    kind = kind.reshape(-1)
+    group = kind[arrays.sku]
+    of = arrays.provider[arrays.site]
+    worth = np.zeros(len(group), bool)
+    worth[arrays.pair_offer[draft.kept.pairs]] = True
+    worth[bought.purchases.offer] = True
+    price = arrays.price.copy()
+    # Payments may fall into one quarter of a term; the dearest quarter of each offer bounds them.
+    early = np.zeros(price.shape)
+    np.maximum.at(early, bought.purchases.offer, bought.purchases.cash)
+    price = np.maximum(price, early) * worth[:, None]
+    peak = np.maximum.accumulate(arrays.demand.max(2)[:, ::-1], axis=1)[:, ::-1]
+    peak = np.maximum(peak, np.maximum.accumulate(arrays.demand.max(2), axis=1))
+    most = np.zeros((providers, quarters))
+    draws = arrays.power[arrays.sku] > 0
+    for g in range(len(kinds)):
+        for p in range(providers):
+            mine = np.flatnonzero((group == g) & (of == p) & worth)
+            if not mine.size:
+                continue
+            work = arrays.work[:, mine]
+            rate = np.where(work[:, :, None] > 0, price[mine] / np.where(work > 0, work, 1.0)[:, :, None], 0.0)
+            served = (peak * rate.max(1)).sum(0)
+            if draws[mine].all():
+                by_watt = np.zeros((len(arrays.opening), quarters))
+                np.maximum.at(by_watt, arrays.site[mine], price[mine] / arrays.power[arrays.sku[mine], None])
+                with np.errstate(invalid="ignore"):
+                    lit = np.where(by_watt > 0, by_watt * arrays.site_power, 0.0).sum(0)
+                served = np.minimum(served, lit)
+            most[p] += served
+    whole = most[:, states.quarter]
     for option, one in zip(programme.options, bought.exercises, strict=True):
         strike = option.strike * option.units / arrays.scales.money * QUARTER
-        whole[arrays.provider[one.site]] += np.isin(quarter, one.active) * strike
+        whole[arrays.provider[one.site]] += np.isin(states.quarter, one.active) * strike
     return np.asarray(whole)
 
 

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from armillary.errors import ArmillaryError
 from armillary.portfolio.calendar import Floats
@@ -16,6 +17,10 @@ from armillary.portfolio.matrix import Matrix
 
 TOLERANCE = 1e-7
 """Of rows and of reduced costs, in scaled units: HiGHS's own default. [-]"""
+
+
+Statuses = NDArray[np.int8]
+"""Of columns or rows in a basis: 0 at the lower bound, 1 basic, 2 at the upper bound, 3 free at zero."""
 
 
 class Solved(NamedTuple):
@@ -32,6 +37,7 @@ class Solved(NamedTuple):
     value: float
     bound: float
     seconds: float
+    basis: tuple[Statuses, Statuses] | None = None
 
 
 @cache
@@ -63,6 +69,7 @@ def solve(
     start: Floats | None = None,
     lower: Floats | None = None,
     upper: Floats | None = None,
+    basis: tuple[Statuses, Statuses] | None = None,
 ) -> Solved:
     """Minimise.
 
@@ -83,6 +90,8 @@ def solve(
         A point to begin the search over integers with.
     lower, upper : array or None
         Bounds of columns instead of the matrix's.
+    basis : tuple or None
+        Of columns and rows, to begin the simplex method with.
     """
     began = perf_counter()
     highspy = library()
@@ -111,6 +120,13 @@ def solve(
         point = highspy.HighsSolution()
         point.col_value = list(start)
         model.setSolution(point)
+    if basis is not None:
+        begin = highspy.HighsBasis()
+        kinds = [highspy.HighsBasisStatus(i) for i in range(4)]
+        begin.col_status = [kinds[i] for i in basis[0].tolist()]
+        begin.row_status = [kinds[i] for i in basis[1].tolist()]
+        begin.valid, begin.alien = True, True
+        model.setBasis(begin)
     model.run()
     return _read(model, highspy, bool(whole), perf_counter() - began)
 
@@ -137,4 +153,9 @@ def _read(model: Any, highspy: Any, whole: bool, seconds: float) -> Solved:
     reduced = np.asarray(solution.col_dual) if with_duals else none
     value = float(info.objective_function_value) if feasible else math.inf
     bound = float(info.mip_dual_bound) if whole else (value if word == "optimal" else -math.inf)
-    return Solved(word, x, duals, reduced, value, bound, seconds)
+    held = model.getBasis()
+    basis = None
+    if not whole and word == "optimal" and held.valid:
+        parts = (np.fromiter((int(s) for s in part), np.int8) for part in (held.col_status, held.row_status))
+        basis = (next(parts), next(parts))
+    return Solved(word, x, duals, reduced, value, bound, seconds, basis)

@@ -245,6 +245,14 @@ def plan_of(
     )
 
 
+def objective(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) -> float:
+    """Expected cost plus the weighted CVaR of a point. [money]"""
+    by_future, _ = _payments(programme, arrays, assembly, x)
+    risk, probability = programme.risk, programme.futures.probability
+    worst = cvar(by_future, probability, risk.level) if risk.weight else 0.0
+    return float(by_future @ probability + risk.weight * worst) / arrays.scales.money
+
+
 def _payments(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) -> tuple[Floats, Floats]:
     """Discounted cost of each future, and undiscounted cash by provider, quarter and future [USD]."""
     states, money, of = assembly.states, arrays.scales.money, assembly.states.of

@@ -9,13 +9,21 @@ import numpy as np
 
 from armillary.errors import InfeasibleError
 from armillary.portfolio import highs
+from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.arrays import arrays as arrays_of
-from armillary.portfolio.assembly import assemble
+from armillary.portfolio.assembly import Assembly, assemble
+from armillary.portfolio.calendar import Floats
 from armillary.portfolio.checking import check
 from armillary.portfolio.conflicts import conflict
+from armillary.portfolio.decomposition import decompose, rounded
+from armillary.portfolio.dominance import undominated
 from armillary.portfolio.plan import Plan, plan_of
 from armillary.portfolio.records import Programme
 from armillary.portfolio.states import exact
+
+
+WHOLE = 20_000
+"""Columns of use up to which a programme is solved as one. [-]"""
 
 
 def solve(
@@ -43,12 +51,32 @@ def solve(
     began = perf_counter()
     check(programme, servable)
     arrays = arrays_of(programme)
+    if _size(programme, arrays) > WHOLE:
+        best = decompose(programme, arrays, gap, began + seconds)
+        if best is not None:
+            status = "optimal" if best.finished else "time limit"
+            return plan_of(programme, arrays, best.assembly, best.x, status, best.bound, perf_counter() - began)
     whole = assemble(programme, arrays, exact(programme.futures))
     found = highs.solve(whole.matrix, gap=gap, seconds=seconds - (perf_counter() - began))
-    if not len(found.x):
+    x = found.x
+    if not len(x) and found.status == "time limit":
+        x = _some(arrays, whole)
+    if not len(x):
         raise InfeasibleError(_why(programme))
     status = "optimal" if found.status == "optimal" else "time limit"
-    return plan_of(programme, arrays, whole, found.x, status, found.bound, perf_counter() - began)
+    return plan_of(programme, arrays, whole, x, status, found.bound, perf_counter() - began)
+
+
+def _size(programme: Programme, arrays: Arrays) -> int:
+    """Columns of pay-as-you-go use over all nodes, about."""
+    nodes = sum(len(np.unique(row)) for row in programme.futures.node)
+    return int(undominated(programme, arrays)[0].sum()) * nodes
+
+
+def _some(arrays: Arrays, whole: Assembly) -> Floats:
+    """A plan where the search had no time to find one: the relaxation, rounded."""
+    relaxed = highs.solve(whole.matrix, relaxed=True)
+    return rounded(arrays, whole, relaxed) if len(relaxed.x) else relaxed.x
 
 
 def feasible(programme: Programme) -> bool:

@@ -28,6 +28,8 @@ class States(NamedTuple):
     first: Integers
     share: Floats
     """`[quarter, future]` weight of a future in its state's mean."""
+    nested: bool = True
+    """Whether states are nodes of the futures' tree, so that each is within one of the quarter before."""
 
     @property
     def size(self) -> int:
@@ -43,6 +45,25 @@ class States(NamedTuple):
     def within(self, quarter: int) -> Integers:
         """States of a quarter."""
         return np.arange(self.first[quarter], self.first[quarter + 1])
+
+    def groups(self, first: int, end: int) -> Integers:
+        """Groups of futures that whole states of all quarters from `first` to `end` make up, `[future]`.
+
+        What is held over several quarters is held in the mean of a group. Over nodes of a tree these are the
+        states of the last quarter; else those that share no state in any of the quarters.
+        """
+        last = np.unique(self.of[end - 1], return_inverse=True)[1]
+        if self.nested:
+            return np.asarray(last)
+        group = np.arange(len(last))
+        while True:
+            before = group.copy()
+            for t in range(first, end):
+                least = np.full(self.size, len(last))
+                np.minimum.at(least, self.of[t], group)
+                group = least[self.of[t]]
+            if np.array_equal(group, before):
+                return np.asarray(np.unique(group, return_inverse=True)[1])
 
     def weights(self, groups: Integers, quarter: int) -> tuple[Integers, Integers, Floats]:
         """How much of each group of futures is in each state of a quarter.
@@ -70,7 +91,7 @@ class States(NamedTuple):
         )
 
 
-def states(futures: Futures, labels: Integers) -> States:
+def states(futures: Futures, labels: Integers, nested: bool = False) -> States:
     """States from labels `[quarter, future]`: futures with one label in a quarter are one state."""
     of = np.empty_like(labels)
     quarters, first = [], [0]
@@ -81,9 +102,9 @@ def states(futures: Futures, labels: Integers) -> States:
         first.append(first[-1] + len(kept))
     weight = np.broadcast_to(futures.probability, of.shape)
     probability = sums(of.ravel(), weight.ravel(), first[-1])
-    return States(of, np.concatenate(quarters), probability, np.array(first), weight / probability[of])
+    return States(of, np.concatenate(quarters), probability, np.array(first), weight / probability[of], nested)
 
 
 def exact(futures: Futures) -> States:
     """One state for each node of the futures' tree."""
-    return states(futures, futures.node)
+    return states(futures, futures.node, nested=True)

@@ -1,0 +1,114 @@
+"""Large programmes by rounds: bounds that hold, plans that are feasible, the optimum where it can be known."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import numpy as np
+import pytest
+from markets import small
+from portfolio_market import market
+
+from armillary.portfolio import Risk, fan, solve
+from armillary.portfolio import highs
+from armillary.portfolio.arrays import arrays
+from armillary.portfolio.assembly import assemble
+from armillary.portfolio.bounds import proven
+from armillary.portfolio.decomposition import decompose, grouped
+from armillary.portfolio.dominance import undominated
+from armillary.portfolio.draft import Kept
+from armillary.portfolio.recourse import by_future, holds, recourse
+from armillary.portfolio.states import exact, states
+
+CASES = {
+    "plain": {},
+    "share": {"share": 0.7},
+    "risk": {"risk": Risk(0.5, 0.6)},
+    "budget": {"budget": np.full(5, 1.6e8)},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rounds_end_at_the_optimum_of_the_whole(name):
+    programme = small(1, **CASES[name])
+    scaled = arrays(programme)
+    best = decompose(programme, scaled, 1e-4, perf_counter() + 60)
+    whole = solve(programme, gap=1e-6)
+    value = whole.objective / scaled.scales.money
+    assert best is not None
+    assert holds(best.assembly, best.x)
+    assert best.bound <= value * (1 + 1e-6)
+    assert value * (1 - 1e-6) <= best.value <= value * 1.002
+
+
+@pytest.mark.parametrize("regime", ["volume", "tiny"])
+def test_a_market_by_rounds_is_within_its_gap_of_the_whole(regime):
+    programme = market(2, 2, 4, 8, 4, regime)
+    scaled = arrays(programme)
+    best = decompose(programme, scaled, 0.0025, perf_counter() + 60)
+    whole = solve(programme, gap=1e-5)
+    value = whole.objective / scaled.scales.money
+    assert best is not None
+    assert best.finished
+    assert best.bound <= value * (1 + 1e-6)
+    assert value * (1 - 1e-5) <= best.value <= best.bound / (1 - 0.0025)
+
+
+def test_fewer_states_bound_from_below_and_more_bound_better():
+    programme = market(2, 2, 4, 8, 6)
+    scaled = arrays(programme)
+    label = np.stack([grouped(scaled.demand[:, t].T, 3) for t in range(8)])
+    found = []
+    for labels in (np.zeros_like(label), label):
+        matrix = assemble(programme, scaled, states(programme.futures, labels)).matrix
+        found.append(highs.solve(matrix, relaxed=True).value)
+    full = highs.solve(assemble(programme, scaled, exact(programme.futures)).matrix, relaxed=True).value
+    assert found[0] < found[1] <= full * (1 + 1e-9)
+
+
+def test_any_prices_prove_a_bound():
+    programme = market(2, 2, 4, 8, 3)
+    whole = assemble(programme, arrays(programme), exact(programme.futures))
+    solved = highs.solve(whole.matrix, relaxed=True)
+    assert proven(whole, solved.duals) == pytest.approx(solved.value, rel=1e-7)
+    random = np.random.default_rng(0)
+    for spread in (0.01, 0.3):
+        moved = solved.duals * random.uniform(1 - spread, 1 + spread, len(solved.duals))
+        assert proven(whole, moved) < solved.value
+
+
+def test_dominated_offers_change_no_optimum():
+    programme = market(2, 1, 5, 6, 1)
+    scaled = arrays(programme)
+    pairs, offers = undominated(programme, scaled)
+    assert pairs.sum() < len(pairs)
+    assert offers.sum() < len(offers)
+    few = assemble(programme, scaled, exact(programme.futures)).matrix
+    every = Kept(np.ones_like(pairs), np.ones_like(offers))
+    full = assemble(programme, scaled, exact(programme.futures), every).matrix
+    low = highs.solve(few, gap=1e-7).value
+    assert low == pytest.approx(highs.solve(full, gap=1e-7).value, rel=1e-6)
+
+
+def test_recourse_finds_the_cost_of_the_optimal_first_stage():
+    programme = market(2, 2, 4, 8, 4)
+    scaled = arrays(programme)
+    whole = assemble(programme, scaled, exact(programme.futures))
+    best = highs.solve(whole.matrix, gap=1e-6)
+    futured = by_future(programme, whole)
+    outcome = recourse(programme, scaled, whole, futured, best.x)
+    assert outcome.feasible
+    assert holds(whole, outcome.x)
+    assert whole.matrix.cost @ outcome.x == pytest.approx(best.value, rel=1e-6)
+    # What is not whole, or uses a closed site, does not hold.
+    wrong = outcome.x.copy()
+    wrong[whole.opened[whole.sites_opened]] = 0.0
+    assert not holds(whole, wrong)
+
+
+def test_groups_are_of_near_points_and_never_more_than_asked():
+    points = np.concatenate([np.zeros((3, 2)), np.ones((4, 2)), np.full((2, 2), 5.0)])
+    assert len(np.unique(grouped(points, 3))) == 3
+    assert len(np.unique(grouped(points, 9))) == 3
+    assert len(set(grouped(points, 2)[:7])) == 1
+    assert fan(3, 2).size == 3
