@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from math import isfinite
 
-from armillary.app.portfolio_view import money
+from armillary.app.portfolio_prices_view import money
 from armillary.app.serving_view import Table
 from armillary.portfolio import Worth
 from armillary.twin import Explained, PortfolioAnswer
-from armillary.twin.portfolio_answer import unmet_share
+from armillary.twin.portfolio_tallies import unmet_share
 
 PRICES = 12
 """Shadow prices that are shown, the largest first. [-]"""

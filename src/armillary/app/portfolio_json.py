@@ -6,7 +6,7 @@ from typing import Any
 
 from armillary.portfolio import Plan, Worth
 from armillary.twin import Explained, PortfolioAnswer
-from armillary.twin.portfolio_answer import unmet_share
+from armillary.twin.portfolio_tallies import unmet_share
 
 
 def portfolio_json(answer: PortfolioAnswer) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from armillary.app import portfolio_view
 from armillary.app.figures import fan_chart, stacked_columns, tornado_chart
+from armillary.app.portfolio_prices_view import HOUR
 from armillary.portfolio import tco_facts
 from armillary.portfolio.tco_inputs import TOGETHER
 from armillary.twin import OwnOrRent, PortfolioAnswer
@@ -62,14 +63,13 @@ def demand_fan(answer: PortfolioAnswer) -> str:
 def cost_fan(answer: PortfolioAnswer) -> str:
     """Cash over the futures."""
     assert answer.plan is not None
-    cash = answer.plan.spend.sum(0)
+    cash = answer.plan.spend.sum(0) / 1e9
     return fan_chart(
         answer.labels,
         LEVELS,
         np.quantile(cash, LEVELS, axis=1).tolist(),
         "Spend over the futures",
-        "a quarter",
-        "USD",
+        "billion USD a quarter",
     )
 
 
@@ -96,7 +96,7 @@ def owning_figure(owning: OwnOrRent) -> str:
         rows.append((s.name.replace("_", " "), s.at_low, s.at_high, *words))
     return tornado_chart(
         rows,
-        owning.cost * portfolio_view.HOUR,
+        owning.cost * HOUR,
         "What moves the cost of owning a GB200",
         label="USD an hour in use",
     )

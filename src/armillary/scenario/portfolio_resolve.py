@@ -30,15 +30,14 @@ from armillary.portfolio import (
     fan,
     inputs,
     optimum,
-    owned,
     quarters,
     scaling_law,
     seconds_after,
-    usable,
     usual_steps,
 )
 from armillary.scenario.collector import Collector
 from armillary.scenario.months import later, months_of
+from armillary.scenario.portfolio_prices import price_of
 from armillary.scenario.portfolio_spec import (
     CommitmentSpec,
     GenerationSpec,
@@ -64,9 +63,6 @@ from armillary.scenario.yaml_source import Path, Problem
 YEAR = 4 * QUARTER
 MOST_QUARTERS = 120
 TOP: Path = ("portfolio",)
-OWNED = "gb200"
-"""The accelerator whose cost of ownership the tables of docs/tco.md give."""
-TERMS = {"on-demand": "on-demand", "spot": "spot", "capacity-block": "capacity-block"}
 _PLACE = re.compile(r"(sku|site|offer|contract|option) '(.+?)': (.*)\Z", re.DOTALL)
 
 
@@ -244,8 +240,9 @@ class Reading:
         place: Path = ("offers", name)
         sku = next(k for k in skus if k.name == spec.sku)
         site = next(x for x in sites if x.site.name == spec.site)
-        price, source = self.price(place, spec, sku, site.site.provider)
+        price, source = price_of(self.into.catalog, spec, sku, site.site.provider)
         if price is None:
+            self.problem(place, source, "give price:")
             return None
         taken = [
             other
@@ -270,32 +267,6 @@ class Reading:
             spec.upfront, spec.locked, spec.contract or "",
         )  # fmt: skip
         return AskedOffer(offer, source, on_ramp)
-
-    def price(
-        self, place: Path, spec: PurchaseSpec, sku: AskedSku, provider: str
-    ) -> tuple[float | None, str]:
-        """Price of a unit and its source [USD/s]; None where there is none, which is then a problem."""
-        if spec.price is not None:
-            return spec.price, "stated in the scenario"
-        if sku.cpu is not None:
-            return sku.cpu.price, f"{sku.cpu.name}: {sku.cpu.source}, {sku.cpu.date}"
-        chip = "" if sku.accelerator is None else sku.accelerator.name
-        if spec.kind == "own":
-            if chip == OWNED:
-                return float(
-                    owned(inputs()).total / usable(inputs())
-                ), "cost of ownership, spares included (docs/tco.md)"
-            self.problem(place, f"has no price, and {chip} no cost of ownership", "give price:")
-            return None, ""
-        terms = TERMS.get(spec.kind) or ("reserved-1y" if (spec.term or 0) < 2 * YEAR else "reserved-3y")
-        found = self.into.catalog.price(chip, terms=terms, provider=provider)
-        if found is None:
-            self.problem(
-                place, f"has no price, and the catalog none of {provider} for {chip}, {terms}", "give price:"
-            )
-            return None, ""
-        kind = "assumption" if found.facts["price"].kind == "assumed" else found.facts["price"].kind
-        return found.price, f"catalog: {found.name} ({kind})"
 
     def commitment(self, name: str, spec: CommitmentSpec) -> Contract | None:
         """A contract of the portfolio."""

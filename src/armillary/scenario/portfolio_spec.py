@@ -134,7 +134,7 @@ class GenerationSpec(Part):
     like: Name = Field(description="A training run of the file, whose model, layout and format it has")
     flop: Flop | None = Field(None, description="Of its final run; default 6 x active parameters x tokens")
     parameters: Number | None = Field(
-        None, gt=1e6, le=1e16, description="Or active parameters, trained as the law says is best"
+        None, gt=1e6, le=1e15, description="Or active parameters, trained as the law says is best"
     )
     law: Name = Field("besiroglu-2024", description="Scaling law, see docs/deployment.md")
     ready: Month = Field(description="Wished for before this month")
@@ -194,7 +194,7 @@ class PortfolioSpec(Part):
     training: ProgrammeSpec = Field(ProgrammeSpec(), description="Models to be trained")
 
 
-_TABLES: dict[str, type[BaseModel]] = {
+TABLES: dict[str, type[BaseModel]] = {
     "skus": SkuSpec,
     "sites": SiteSpec,
     "offers": PurchaseSpec,
@@ -202,7 +202,8 @@ _TABLES: dict[str, type[BaseModel]] = {
     "options": RightSpec,
     "generations": GenerationSpec,
 }
-_INSIDE: dict[str, type[BaseModel]] = {
+"""Parts of the portfolio by the table that they are entries of."""
+INSIDE: dict[str, type[BaseModel]] = {
     "futures": FuturesSpec,
     "risk": RiskSpec,
     "training": ProgrammeSpec,
@@ -210,6 +211,7 @@ _INSIDE: dict[str, type[BaseModel]] = {
     "milestones": MilestoneSpec,
     "tiers": TierSpec,
 }
+"""Parts of the portfolio by the field that holds them."""
 
 
 def part_at(path: tuple[str | int, ...]) -> type[BaseModel]:
@@ -218,9 +220,9 @@ def part_at(path: tuple[str | int, ...]) -> type[BaseModel]:
     keys = [key for key in path if isinstance(key, str)]
     while keys:
         key = keys.pop(0)
-        if key in _TABLES and keys:
+        if key in TABLES and keys:
             keys.pop(0)  # the entry's name
-            part = _TABLES[key]
+            part = TABLES[key]
         else:
-            part = _INSIDE.get(key, part)
+            part = INSIDE.get(key, part)
     return part

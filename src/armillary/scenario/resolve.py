@@ -100,7 +100,8 @@ class Resolver:
         """What can be bought, where the file says it."""
         s = self.spec
         if s.portfolio is None:
-            if "portfolio" in s.questions and "questions" in s.model_fields_set:
+            everything = ScenarioSpec.model_fields["questions"].default
+            if "portfolio" in s.questions and s.questions != everything:
                 self.problems.append(
                     Problem(
                         ("questions", s.questions.index("portfolio")),

@@ -97,13 +97,13 @@ def _trained(scenario: Scenario, asked: Purchasing, works: Sequence[Work]) -> li
     apart = (asked.futures.node != asked.futures.node[:, :1]).any(1)
     found = []
     research = np.zeros(shape)
+    for g in asked.generations:
+        if not any(w.rate for w in works if w.stream == g.name):
+            reasons = "; ".join(dict.fromkeys(w.words for w in works if w.stream == g.name and w.words))
+            raise InfeasibleError(f"generation {g.name!r} cannot be trained on any SKU: {reasons}")
     first = reference_sku(asked, works)
     for i, g in enumerate(asked.generations):
         flop = generation_flop(g, scenario)
-        best = max(w.rate for w in works if w.stream == g.name)
-        if not best:
-            reasons = "; ".join(dict.fromkeys(w.words for w in works if w.stream == g.name and w.words))
-            raise InfeasibleError(f"generation {g.name!r} cannot be trained on any SKU: {reasons}")
         away = np.random.default_rng([asked.seed, i]).normal(size=asked.futures.size)
         away = away if asked.futures.size > 1 else np.zeros(1)
         factor = np.where(apart[:, None], np.exp(g.spread * away), 1.0)

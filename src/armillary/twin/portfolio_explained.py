@@ -24,7 +24,7 @@ from armillary.portfolio import (
     walk_away,
 )
 from armillary.portfolio.answers import providers_of
-from armillary.twin.portfolio_answer import GAP, SECONDS, PortfolioAnswer
+from armillary.twin.portfolio_answer import GAP, SECONDS, PortfolioAnswer, at_least_nothing
 
 TOLERANCE = 0.1
 """Of a price at which a provider keeps its share, as a factor less 1. [-]"""
@@ -76,7 +76,7 @@ def explain(
             progress(done, parts)
 
     held = [c.name for c in programme.contracts if c.signed]
-    signed = as_signed(programme, held, gap, seconds) if held else None
+    signed = at_least_nothing(as_signed(programme, held, gap, seconds)) if held else None
     tick(1)
     clauses = clause_costs(programme, gap, seconds, plan)
     tick(2)
