@@ -106,7 +106,7 @@ BAD = [
     ("texas, sku: gb200, kind: own", "texas, sku: gb20, kind: own", "no SKU 'gb20'; did you mean 'gb200'?"),
     ("site: ohio, sku: gb200, strike", "site: ohi, sku: gb200, strike", "options.later.site: no site 'ohi'"),
     ("term: 1 yr, contract: deal", "term: 1 yr, contract: del", "later.contract: no contract of"),
-    ("most: 5e6 USD}, {least: 5e6", "most: 6e6 USD}, {least: 5e6", "tiers from 1e+06 to 6e+06 and"),
+    ("most: 5e6 USD}", "most: 6e6 USD}", "tiers from 1e+06 to 6e+06 and"),
     ("least: 1e6 USD, most: 5e6", "least: 7e6 USD, most: 5e6", "contracts.more: tier 0 must go from 0"),
     ("price: 5 USD/h, term: 1 yr", "price: 5 USD/h", "offers.year: a reserved offer needs a term"),
     ("kind: on-demand, change", "kind: on-demand, term: 1 yr, change", "offers.list: on-demand is paid"),
