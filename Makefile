@@ -57,7 +57,7 @@ figures: setup ## draw the pictures of the docs anew, and write the pages of mea
 	@$(BIN)/python tools/draw_docs.py >/dev/null
 
 bench: setup ## print work per second and peak memory of what has to be fast
-	@for file in startup machine search validation fabric network serving; do $(BIN)/python benchmarks/$$file.py || exit 1; done
+	@for file in startup machine search validation fabric network serving portfolio; do $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 fresh-kernels: ## throw away the machine code that numba keeps
 	@find src -name '*.nb[ic]' -delete

@@ -39,7 +39,9 @@ def small(seed: int, quarters: int = 5, **fields) -> Programme:
         Sku("cpu", {"agents": 192.0}, 500.0),
     )
     sites = (
-        Site("a1", "A", power=30e6 * random.uniform(0.4, 1.2), opening=random.uniform(1e6, 6e7), standing=0.1),
+        Site(
+            "a1", "A", power=30e6 * random.uniform(0.4, 1.2), opening=random.uniform(1e6, 6e7), standing=0.1
+        ),
         Site("a2", "A", power=15e6, egress={"chat": 5e-7, "run": 0.2 / HOUR}),
         Site("b1", "B", power=25e6, opening=random.uniform(1e6, 6e7), network="b"),
     )
@@ -55,12 +57,25 @@ def small(seed: int, quarters: int = 5, **fields) -> Programme:
             Offer(f"{name} year", name, "gb200", "reserved", 7 * h, 6000.0, term=4, starts=(0, 1)),
             Offer(f"{name} long", name, "cpu", "reserved", 5 * h, term=8, starts=(0,), upfront=0.3),
         ]
-    offers.append(Offer("a1 deal", "a1", "gb200", "reserved", 5 / HOUR, 4000.0, term=5, contract="deal", locked=True))
+    offers.append(
+        Offer("a1 deal", "a1", "gb200", "reserved", 5 / HOUR, 4000.0, term=5, contract="deal", locked=True)
+    )
     deal = Contract(
         "deal", "A", (Tier(5e7, 2e8, 0.08), Tier(2e8, 1e9, 0.16)), start=0, years=2, ramp=(0.4, 0.6),
         minimum_take=0.9, prepayment=0.2, most_favoured=bool(seed % 2),
     )  # fmt: skip
-    more = Option("more", "a2", "gb200", 5.5 / HOUR, 2000.0, decided=1, start=2, term=3, premium=2e6, whole=seed % 3 == 0)
+    more = Option(
+        "more",
+        "a2",
+        "gb200",
+        5.5 / HOUR,
+        2000.0,
+        decided=1,
+        start=2,
+        term=3,
+        premium=2e6,
+        whole=seed % 3 == 0,
+    )
     programme = Programme(
         Calendar(2026, 1, quarters, 0.08), futures, demands, skus, sites, tuple(offers), (deal,), (more,)
     )

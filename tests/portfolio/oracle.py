@@ -1,4 +1,4 @@
-"""The same model once more, written naively and handed to linopy: every future apart, equal where they are one."""
+"""The same model once more, written naively for linopy: every future apart, equal where they are one."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ class Model:
             variables[i, : len(terms)] = [label[k] for k, _ in terms]
             weights[i, : len(terms)] = [v for _, v in terms]
         parts = {"coeffs": (("row", "_term"), weights), "vars": (("row", "_term"), variables)}
-        data = xarray.Dataset({**parts, "const": (("row",), np.zeros(len(rows)))}, {"row": np.arange(len(rows))})
+        data = xarray.Dataset(
+            {**parts, "const": (("row",), np.zeros(len(rows)))}, {"row": np.arange(len(rows))}
+        )
         limits = np.array([limit - expression.get(-1, 0.0) for _, expression, limit in rows])
         signs = xarray.DataArray(np.array([sign for sign, *_ in rows]), dims=["row"])
         m.add_constraints(linopy.LinearExpression(data, m), signs, xarray.DataArray(limits, dims=["row"]))
@@ -210,7 +212,9 @@ def optimum(p: Programme) -> float:
         if egress:
             pay(t, f, egress * work * QUARTER / million * amount)
         if w.cluster > 0:
-            m.add_constraints(work * amount - 2 * big[w.name] * home[w.name, site[where].network or where] <= 0)
+            m.add_constraints(
+                work * amount - 2 * big[w.name] * home[w.name, site[where].network or where] <= 0
+            )
 
     used_units = {}
     for o in p.offers:
@@ -277,7 +281,11 @@ def optimum(p: Programme) -> float:
                 aside.append(amount)
                 for f in range(F):
                     use(t, f, w, where, amount, work)
-        x = {w.name: same(var) for w in p.demands if w.cluster <= 0 and sku[kind].performance.get(w.name, 0) > 0}
+        x = {
+            w.name: same(var)
+            for w in p.demands
+            if w.cluster <= 0 and sku[kind].performance.get(w.name, 0) > 0
+        }
         for f in range(F):
             mine = list(aside)
             for w in p.demands:
@@ -324,7 +332,7 @@ def optimum(p: Programme) -> float:
                     use(t, f, w, option.site, mine[-1], work)
                 if mine:
                     m.add_constraints(total(mine) - taken[v] <= 0)
-    for (where, t, f), terms in power.items():
+    for (where, t, _), terms in power.items():
         limit = at(site[where].power, t)
         if np.isfinite(limit):
             m.add_constraints(total(terms) <= limit)
@@ -335,7 +343,10 @@ def optimum(p: Programme) -> float:
                 amount = at(d.amount, t, f)
                 u = missing(t, f)
                 m.add_constraints(1.0 * u <= amount * (1 - d.floor))
-                m.add_constraints(total([u, *served.get((d.name, t, f), [])]) >= amount)
+                whole = total([u, *served.get((d.name, t, f), [])])
+                m.add_constraints(whole >= amount)
+                if d.cluster <= 0:
+                    m.add_constraints(whole <= amount)
                 pay(t, f, float(raised[i]) * QUARTER / million * u, penalty=True)
                 if d.cluster > 0 and amount > 0:
                     r = run(t, f)

@@ -1,4 +1,4 @@
-"""The same optimum as an independent, naive formulation in linopy, over everything that a programme can hold."""
+"""The same optimum as an independent, naive formulation in linopy, over all that a programme can hold."""
 
 from __future__ import annotations
 

@@ -94,9 +94,7 @@ def test_shadow_prices_are_what_one_more_changes():
     prices = {p.name: p for p in shadow_prices(programme, plan)}
     more = solve(programme._replace(sites=(sites[0]._replace(power=301.0), sites[1])), gap=1e-9)
     assert prices["power of here"].price == pytest.approx(more.objective - plan.objective)
-    more = solve(
-        programme._replace(offers=(offers[0], offers[1]._replace(capacity=31.0))), gap=1e-9
-    )
+    more = solve(programme._replace(offers=(offers[0], offers[1]._replace(capacity=31.0))), gap=1e-9)
     assert prices["capacity of on-demand there"].price == pytest.approx(more.objective - plan.objective)
     grown = programme.demands[0]._replace(amount=programme.demands[0].amount + 1)
     more = solve(programme._replace(demands=(grown,)), gap=1e-9)

@@ -1,14 +1,14 @@
 """What a plan is worth against others: options, providers, prices, single-provider strategies, a signed deal.
 
-Each answer is a difference between programmes that differ in one thing. Plans stop at a gap, so that a difference
-is known to within the two gaps: `between` gives the interval that is proven.
+Each answer is a difference between programmes that differ in one thing. Plans stop at a gap, so that a
+difference is known to within the two gaps: `between` gives the interval that is proven.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,13 +16,14 @@ from armillary.errors import InfeasibleError, InputError, did_you_mean
 from armillary.portfolio.calendar import Floats
 from armillary.portfolio.plan import Plan
 from armillary.portfolio.records import Programme
-from armillary.portfolio.solving import solve
+from armillary.portfolio.solving import SECONDS, solve
 
 
 class Worth(NamedTuple):
     """Objective without something less the objective with it [USD].
 
-    value : of the two plans. between : proven interval. by_future : difference of the discounted costs, `[F]`.
+    value : of the two plans. between : proven interval. by_future : difference of the discounted costs,
+    `[F]`.
     """
 
     value: float
@@ -72,7 +73,7 @@ def only_providers(programme: Programme, providers: Iterable[str]) -> Programme:
 
 
 def repriced(programme: Programme, provider: str, factor: float) -> Programme:
-    """The programme with all prices and strikes of a provider times a factor; `value` of work stays as it was."""
+    """The programme with all prices and strikes of a provider times a factor."""
     _known(provider, providers_of(programme), "provider")
     sites = {s.name for s in programme.sites if s.provider == provider}
     return programme._replace(
@@ -85,9 +86,7 @@ def repriced(programme: Programme, provider: str, factor: float) -> Programme:
     )
 
 
-def option_value(
-    programme: Programme, option: str, gap: float = 0.0025, seconds: float = math.inf
-) -> Worth:
+def option_value(programme: Programme, option: str, gap: float = 0.0025, seconds: float = SECONDS) -> Worth:
     """What an option is worth beyond its premium: the plan without it less the plan with it, by future."""
     without = without_option(programme, option)
     return worth(solve(programme, gap, seconds), solve(without, gap, seconds))
@@ -102,7 +101,7 @@ class Regret(NamedTuple):
 
 
 def single_provider_regrets(
-    programme: Programme, best: Plan | None = None, gap: float = 0.0025, seconds: float = math.inf
+    programme: Programme, best: Plan | None = None, gap: float = 0.0025, seconds: float = SECONDS
 ) -> tuple[Regret, ...]:
     """What buying everything from one provider costs more than the best plan, for each provider.
 
@@ -133,13 +132,11 @@ class Added(NamedTuple):
     saves: float
 
 
-def provider_values(
-    programme: Programme, gap: float = 0.0025, seconds: float = math.inf
-) -> tuple[Added, ...]:
+def provider_values(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS) -> tuple[Added, ...]:
     """What the first, second, nth provider saves, each time the one that saves most.
 
-    The first is the best alone, and saves against serving nothing of what its offers do not serve: its value is
-    not a number that means much, and is given as nan. A share of a single provider is held only by sets of
+    The first is the best alone, and saves against serving nothing of what its offers do not serve: its value
+    is not a number that means much, and is given as nan. A share of a single provider is held only by sets of
     providers that could hold it.
     """
     left = list(providers_of(programme))
@@ -153,7 +150,9 @@ def provider_values(
             except InfeasibleError:
                 continue
         if not plans:
-            raise InfeasibleError("no order of providers holds the constraints: floors or signed contracts bind")
+            raise InfeasibleError(
+                "no order of providers holds the constraints: floors or signed contracts bind"
+            )
         name = min(plans, key=lambda n: plans[n].objective)
         saves = added[-1].plan.objective - plans[name].objective if added else math.nan
         added.append(Added(name, plans[name], saves))
@@ -171,7 +170,7 @@ def share_of_work(programme: Programme, plan: Plan, provider: str) -> float:
 
 
 class WalkAway(NamedTuple):
-    """The prices at which a provider keeps and loses its share, as factors on its prices; its share at each."""
+    """Factors on a provider's prices at which it keeps and loses its share, and its share at each."""
 
     keeps: float
     loses: float
@@ -187,7 +186,7 @@ def walk_away(
     bounds: tuple[float, float] = (0.25, 4.0),
     tolerance: float = 0.01,
     gap: float = 0.0025,
-    seconds: float = math.inf,
+    seconds: float = SECONDS,
 ) -> WalkAway:
     """The price that a provider can ask before it loses its share of the work, by bisection on a factor.
 
@@ -219,7 +218,7 @@ def walk_away(
     at_low, at_high = kept(low), kept(high)
     if at_low < asked:
         raise InfeasibleError(
-            f"{provider} has {at_low:.1%} of the work even at {low:g} times its prices, and {asked:.1%} is asked"
+            f"{provider} has {at_low:.1%} of the work even at {low:g} times its prices; {asked:.1%} is asked"
         )
     if at_high >= asked:
         return WalkAway(high, math.inf, at_high, math.nan, asked)
@@ -241,12 +240,14 @@ def _values(programme: Programme) -> dict[str, float]:
 
 
 def as_signed(
-    programme: Programme, signed: Sequence[str], gap: float = 0.0025, seconds: float = math.inf
+    programme: Programme, signed: Sequence[str], gap: float = 0.0025, seconds: float = SECONDS
 ) -> Worth:
-    """What a deal as signed costs against the best: contracts held as named, against a free choice of them."""
+    """What a deal as signed costs against the best: named contracts held, against a free choice."""
     for name in signed:
         _known(name, (c.name for c in programme.contracts), "contract")
-    held = programme._replace(contracts=tuple(c._replace(signed=c.name in signed) for c in programme.contracts))
+    held = programme._replace(
+        contracts=tuple(c._replace(signed=c.name in signed) for c in programme.contracts)
+    )
     free = programme._replace(contracts=tuple(c._replace(signed=False) for c in programme.contracts))
     return worth(solve(free, gap, seconds), solve(held, gap, seconds))
 
@@ -259,12 +260,12 @@ class Clause(NamedTuple):
 
 
 def clause_costs(
-    programme: Programme, gap: float = 0.0025, seconds: float = math.inf, plan: Plan | None = None
+    programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, plan: Plan | None = None
 ) -> tuple[Clause, ...]:
     """What each clause costs or, where it is in our favour, saves (negative), by solving without it."""
     variants: list[tuple[str, Programme]] = []
 
-    def changed(name: str, **fields: object) -> Programme:
+    def changed(name: str, **fields: Any) -> Programme:
         return programme._replace(
             contracts=tuple(c._replace(**fields) if c.name == name else c for c in programme.contracts)
         )

@@ -62,7 +62,7 @@ def assemble(programme: Programme, arrays: Arrays, states: States, kept: Kept | 
     home, home_stream, home_network, running = _place(draft, usage, bought, unmet)
     _power(draft, usage, bought, opened)
     committed = commit(draft, usage, bought)
-    _share(draft, usage, bought)
+    _share(draft, usage, bought, opened)
     _settle(draft)
     now, later = _joined(draft)
     return Assembly(
@@ -130,6 +130,7 @@ def _open(draft: Draft, usage: Usage, bought: Bought) -> tuple[Integers, Integer
     columns = build.columns("opened", len(sites), upper=1.0, integer=True)
     opened = np.full(len(usable), -1)
     opened[sites] = columns
+    build.put(build.rows("sites opened", 1, 0.0, float(len(sites))), columns, 1.0)
     for s, column in zip(sites, columns, strict=True):
         draft.pay_now(arrays.ready[s], column, arrays.opening[s])
         draft.pay_now(np.arange(arrays.ready[s], quarters), column, arrays.standing[s])
@@ -188,7 +189,8 @@ def _place(
     build.put(rows[place], usage.column[placed], usage.work[placed] * weight)
     build.put(
         rows,
-        columns[np.searchsorted(homes, key // quarters)], -whole[np.searchsorted(homes, key // quarters), key % quarters],
+        columns[np.searchsorted(homes, key // quarters)],
+        -whole[np.searchsorted(homes, key // quarters), key % quarters],
     )
     both = np.concatenate([own_key * quarters + clusters.quarter, use_key * quarters + quarter])
     key = np.unique(own_key * quarters + clusters.quarter)
@@ -201,7 +203,8 @@ def _place(
     build.put(rows[np.searchsorted(key, both[inside])], column[inside], done[inside])
     build.put(
         rows,
-        columns[np.searchsorted(homes, key // quarters)], -peak[np.searchsorted(homes, key // quarters), key % quarters],
+        columns[np.searchsorted(homes, key // quarters)],
+        -peak[np.searchsorted(homes, key // quarters), key % quarters],
     )
     least = np.minimum(arrays.cluster[:, None], draft.demand)
     w, state = np.nonzero((arrays.cluster[:, None] > 0) & (draft.demand > 0))
@@ -300,7 +303,7 @@ def _power(draft: Draft, usage: Usage, bought: Bought, opened: Integers) -> None
             build.put(row_of[one.site, inside], column, weight * arrays.power[one.sku])
 
 
-def _share(draft: Draft, usage: Usage, bought: Bought) -> None:
+def _share(draft: Draft, usage: Usage, bought: Bought, opened: Integers) -> None:
     """No provider gives more than its share of the work, by value, in any state."""
     programme, arrays, build, states = draft.programme, draft.arrays, draft.builder, draft.states
     if programme.share >= 1:
@@ -335,6 +338,18 @@ def _share(draft: Draft, usage: Usage, bought: Bought) -> None:
         build.put(caps[p], given[p], 1.0)
         for other in range(providers):
             build.put(caps[p], given[other], -programme.share)
+    # What a provider gives within its share needs a site of it: without this, halves of two sites would do.
+    quarters = programme.calendar.quarters
+    spread = np.where(arrays.cluster > 0, 0.0, arrays.value) @ draft.demand
+    runs = np.where(arrays.cluster > 0, arrays.value, 0.0) @ arrays.demand.max(2)
+    whole = sums(states.quarter, states.probability * spread, quarters) + runs
+    for p in range(providers):
+        sites = np.flatnonzero((arrays.provider == p) & (arrays.ready < quarters))
+        if len(sites) and (opened[sites] >= 0).all():
+            rows = build.rows(f"give if opened {p}", quarters, upper=0.0)
+            build.put(rows[states.quarter], given[p], states.probability)
+            for column in opened[sites]:
+                build.put(rows, column, -programme.share * whole)
 
 
 def _settle(draft: Draft) -> None:

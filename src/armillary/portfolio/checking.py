@@ -249,8 +249,8 @@ def _contract(programme: Programme, contract: Contract) -> Iterable[str]:
     for a, b in pairwise(ordered):
         if b.least < a.most:
             yield (
-                f"{place}: tiers from {a.least:g} to {a.most:g} and from {b.least:g} to {b.most:g} USD overlap; "
-                "let one end where the next begins"
+                f"{place}: tiers from {a.least:g} to {a.most:g} and from {b.least:g} to {b.most:g} USD "
+                "overlap; let one end where the next begins"
             )
 
 

@@ -159,9 +159,9 @@ def _eligible(draft: Draft, usage: Usage, bought: Bought) -> Integers:
 def _most_spent(draft: Draft, bought: Bought) -> Floats:
     """Most that can sensibly be spent with a provider at list prices, `[provider, state]`.
 
-    SKUs that serve the same streams spend no more than what serves all demand of these streams at their dearest,
-    and no more than the power of the provider's sites lets them. Units beyond what could serve all demand are
-    never better than paying for what is not taken.
+    SKUs that serve the same streams spend no more than what serves all demand of these streams at their
+    dearest, and no more than the power of the provider's sites lets them. Units beyond what could serve all
+    demand are never better than paying for what is not taken.
     """
     programme, arrays, states = draft.programme, draft.arrays, draft.states
     quarters, providers = programme.calendar.quarters, len(arrays.providers)
@@ -187,7 +187,9 @@ def _most_spent(draft: Draft, bought: Bought) -> Floats:
             if not mine.size:
                 continue
             work = arrays.work[:, mine]
-            rate = np.where(work[:, :, None] > 0, price[mine] / np.where(work > 0, work, 1.0)[:, :, None], 0.0)
+            rate = np.where(
+                work[:, :, None] > 0, price[mine] / np.where(work > 0, work, 1.0)[:, :, None], 0.0
+            )
             served = (peak * rate.max(1)).sum(0)
             if draws[mine].all():
                 by_watt = np.zeros((len(arrays.opening), quarters))

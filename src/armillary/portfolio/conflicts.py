@@ -1,7 +1,7 @@
 """Which constraints conflict, in words, where no plan holds them all.
 
-A deletion filter over named groups: a group is left out of the conflict if the rest conflicts without it. What
-remains is irreducible: without any one of its groups there is a plan.
+A deletion filter over named groups: a group is left out of the conflict if the rest conflicts without it.
+What remains is irreducible: without any one of its groups there is a plan.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ def groups(programme: Programme) -> list[Group]:
         found += [_power(s.name) for s in programme.sites if np.isfinite(np.asarray(s.power)).any()]
     if programme.share < 1:
         found.append(
-            Group(f"no provider gives more than {programme.share:.0%} of the work", lambda p: p._replace(share=1.0))
+            Group(
+                f"no provider gives more than {programme.share:.0%} of the work",
+                lambda p: p._replace(share=1.0),
+            )
         )
     if programme.budget is not None:
         found.append(Group("the budget of each quarter", lambda p: p._replace(budget=None)))
@@ -65,7 +68,9 @@ def _cluster(name: str, cluster: float, unit: str) -> Group:
 
 def _capacity(name: str) -> Group:
     def without(p: Programme) -> Programme:
-        return p._replace(offers=tuple(o._replace(capacity=math.inf) if o.name == name else o for o in p.offers))
+        return p._replace(
+            offers=tuple(o._replace(capacity=math.inf) if o.name == name else o for o in p.offers)
+        )
 
     return Group(f"the capacity of the offer {name}", without)
 

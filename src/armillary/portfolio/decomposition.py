@@ -1,8 +1,8 @@
-"""Large programmes: a relaxation over few states, its first stage in every future, and finer states where it pays.
+"""Large programmes: a relaxation over few states, its first stage in every future, then finer states.
 
-A round solves the linear relaxation over states that are means of futures (a lower bound, Jensen), rounds what is
-binary, and prices the first stage in every future exactly (an upper bound). Futures of a quarter that put the
-same prices on demand are merged without loss, so that the next round's states follow the prices.
+A round solves the linear relaxation over states that are means of futures (a lower bound, Jensen), rounds
+what is binary, and prices the first stage in every future exactly (an upper bound). Futures of a quarter
+that put the same prices on demand are merged without loss, so that the next round's states follow the prices.
 """
 
 from __future__ import annotations
@@ -19,18 +19,23 @@ from armillary.portfolio.bounds import proven
 from armillary.portfolio.calendar import Floats, Integers
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.draft import Kept
+from armillary.portfolio.matrix import Bools
 from armillary.portfolio.plan import gap as gap_of
 from armillary.portfolio.plan import objective
-from armillary.portfolio.recourse import Outcome, by_future, holds, recourse, runs
 from armillary.portfolio.records import Programme
+from armillary.portfolio.recourse import Outcome, by_future, holds, recourse, runs
 from armillary.portfolio.states import exact, states
 
-STATES = (1, 3, 6, 10, 16, 24, 40)
+STATES = (1, 3, 6, 10, 16, 24, 40, 64, 100)
 """States of a quarter, by round. [-]"""
-SEARCH_SHARE = 0.4
-"""Of the time left that a round's search over integers may take. [-]"""
+SEARCH_SHARE, OPEN_SHARE = 0.5, 0.2
+"""Of the time left that a round may search: over all integers, or over those left open. [-]"""
 SEARCHED = 12_000
 """Columns up to which a round searches over integers by branching, too; beyond, it rounds. [-]"""
+CLEAR = 0.02
+"""Distance from 0 or 1 up to which a fraction is taken as whole. [-]"""
+OPEN = 0.1
+"""Fraction from which a site is opened, to begin with. [-]"""
 FIRST = ("home", "opened", "signed", "rights")
 """Blocks of binaries of the first stage."""
 LEAST = 60.0
@@ -63,11 +68,12 @@ def decompose(programme: Programme, arrays: Arrays, gap: float, until: float) ->
         if not len(relaxed.x):
             break
         if len(relaxed.duals):
-            bound = max(bound, proven(coarse, relaxed.duals))
+            relaxed, least = counted(coarse, relaxed, max(until - perf_counter(), 1.0))
+            bound = max(bound, least)
         point = rounded(arrays, coarse, relaxed, chosen)
         left = until - perf_counter()
         if chosen is None and len(point) and len(coarse.matrix.cost) > SEARCHED and left > 0:
-            point = searched(coarse, point, gap / 2, left * SEARCH_SHARE)
+            point = searched(coarse, relaxed.x, point, gap / 2, left * OPEN_SHARE)
         if len(coarse.matrix.cost) <= SEARCHED and left > 0:
             found = highs.solve(
                 coarse.matrix, seconds=left * SEARCH_SHARE, gap=gap / 2, start=point if len(point) else None
@@ -138,16 +144,49 @@ def grouped(points: Floats, size: int) -> Integers:
         away = points[mine] - points[mine].mean(0)
         axis = int((away**2).sum(0).argmax())
         order = away[:, axis]
-        label[mine[order > np.median(order)] if (order > np.median(order)).any() else mine[order == order.max()]] = new
+        label[
+            mine[order > np.median(order)] if (order > np.median(order)).any() else mine[order == order.max()]
+        ] = new
     return label
 
 
-def searched(assembly: Assembly, point: Floats, gap: float, seconds: float) -> Floats:
-    """A better point with the same homes and sites: contracts, tiers and rights by branching."""
+def counted(assembly: Assembly, relaxed: highs.Solved, seconds: float) -> tuple[highs.Solved, float]:
+    """Branch once on how many sites are opened: the better relaxation, and the bound that both prove."""
+    m = assembly.matrix
+    row = m.row_blocks["sites opened"]
+    number = float(relaxed.x[m.blocks["opened"]].sum())
+    below = proven(assembly, relaxed.duals)
+    if abs(number - round(number)) < CLEAR:
+        return relaxed, below
+    leaves, bounds = [], []
+    for up in (True, False):
+        row_lower, row_upper = m.row_lower.copy(), m.row_upper.copy()
+        if up:
+            row_lower[row] = np.ceil(number)
+        else:
+            row_upper[row] = np.floor(number)
+        leaf = m._replace(row_lower=row_lower, row_upper=row_upper)
+        found = highs.solve(leaf, relaxed=True, seconds=seconds / 2, basis=relaxed.basis)
+        if found.status == "infeasible":
+            continue
+        if not len(found.duals):
+            return relaxed, below
+        leaves.append(found)
+        bounds.append(proven(assembly._replace(matrix=leaf), found.duals))
+    if not leaves:
+        return relaxed, below
+    return min(leaves, key=lambda leaf: leaf.value), max(min(bounds), below)
+
+
+def searched(assembly: Assembly, relaxed: Floats, point: Floats, gap: float, seconds: float) -> Floats:
+    """A better point by branching on the binaries that a relaxation leaves open; the others stay."""
     m = assembly.matrix
     lower, upper = m.lower.copy(), m.upper.copy()
     for name in ("home", "opened"):
-        lower[m.blocks[name]] = upper[m.blocks[name]] = np.round(point[m.blocks[name]])
+        block = m.blocks[name]
+        fraction = relaxed[block]
+        lower[block] = np.where(fraction > 1 - CLEAR, 1.0, 0.0)
+        upper[block] = np.where((fraction < CLEAR) & (np.round(point[block]) < 1), 0.0, 1.0)
     found = highs.solve(m, seconds=seconds, gap=gap, start=point, lower=lower, upper=upper)
     return found.x if len(found.x) and found.value < m.cost @ point else point
 
@@ -155,7 +194,7 @@ def searched(assembly: Assembly, point: Floats, gap: float, seconds: float) -> F
 def rounded(
     arrays: Arrays, assembly: Assembly, relaxed: highs.Solved, chosen: dict[str, Floats] | None = None
 ) -> Floats:
-    """A point with whole binaries near a relaxed one: homes, then sites, contracts and rights, then all else."""
+    """A point with whole binaries near a relaxed one: homes, sites, contracts, rights, then all else."""
     m = assembly.matrix
     x = relaxed.x
     lower, upper = m.lower.copy(), m.upper.copy()
@@ -171,9 +210,9 @@ def rounded(
     fix(assembly.home, home)
     sites = assembly.sites_opened
     columns = assembly.opened[sites]
-    opened = x[columns] > 0.5
+    opened = x[columns] > OPEN
     homes = assembly.home_network[home > 0.5]
-    opened |= np.isin(arrays.network[sites], homes) & (x[columns] > 0.05)
+    opened |= np.isin(arrays.network[sites], homes) & (x[columns] > CLEAR)
     fix(columns, opened.astype(float))
     committed = assembly.committed
     tier = np.zeros(len(committed.signed))
@@ -197,7 +236,7 @@ def rounded(
 
 
 def carried(coarse: Assembly, point: Floats, whole: Assembly) -> Floats:
-    """A point over few states as one over all: blocks of one size are the same, states take their mean's use."""
+    """A point over few states as one over all: what is shared by all futures is the same in both."""
     out = np.zeros(len(whole.matrix.cost))
     for name, block in whole.matrix.blocks.items():
         other = coarse.matrix.blocks.get(name)
@@ -209,23 +248,29 @@ def carried(coarse: Assembly, point: Floats, whole: Assembly) -> Floats:
             continue
         here, there = int(whole.states.first[t]), int(coarse.states.first[t])
         out[whole.unmet[:, here]] = point[coarse.unmet[:, there]]
-        _same(out, point, whole.usage.state == here, coarse.usage.state == there, whole.usage.column, coarse.usage.column)
+        _same(
+            out,
+            point,
+            whole.usage.state == here,
+            coarse.usage.state == there,
+            whole.usage.column,
+            coarse.usage.column,
+        )
         _same(
             out, point, whole.bought.pooled.state == here, coarse.bought.pooled.state == there,
             whole.bought.pooled.column, coarse.bought.pooled.column,
         )  # fmt: skip
         for (a, columns), (b, others) in zip(whole.committed.spend, coarse.committed.spend, strict=True):
             _same(out, point, a == here, b == there, columns, others)
-        for one, other in zip(whole.committed.rebate, coarse.committed.rebate, strict=True):
-            _same(out, point, one[0] == here, other[0] == there, one[2], other[2])
+        for back, its in zip(whole.committed.rebate, coarse.committed.rebate, strict=True):
+            _same(out, point, back[0] == here, its[0] == there, back[2], its[2])
         running = whole.running[:, here] >= 0
         out[whole.running[running, here]] = np.round(point[coarse.running[running, there]])
         if "given" in whole.matrix.blocks:
-            a, b = whole.matrix.blocks["given"], coarse.matrix.blocks["given"]
-            out[a.start + here : a.stop : whole.states.size] = point[b.start + there : b.stop : coarse.states.size]
+            block, given = whole.matrix.blocks["given"], point[coarse.matrix.blocks["given"]]
+            out[block.start + here : block.stop : whole.states.size] = given[there :: coarse.states.size]
     return out
 
 
-def _same(out: Floats, point: Floats, here: Floats, there: Floats, columns: Integers, others: Integers) -> None:
+def _same(out: Floats, point: Floats, here: Bools, there: Bools, columns: Integers, others: Integers) -> None:
     out[columns[here]] = point[others[there]]
-

@@ -1,8 +1,8 @@
 """Offers that another at the same site replaces at no more money and power. Only numpy.
 
 What replaces must be there whenever the other is, in numbers that could serve all demand, and be bound to the
-same contract; providers with a most-favoured clause are left alone, as a rebate can turn the order. Leaving out
-what is dominated changes no optimum.
+same contract; providers with a most-favoured clause are left alone, as a rebate can turn the order. Leaving
+out what is dominated changes no optimum.
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ def undominated(programme: Programme, arrays: Arrays) -> tuple[Bools, Bools]:
             work = arrays.work[w, offer]
             pairs[some] = _kept(arrays, offer, 1 / work[:, None] * work[None, :], ample, there, bound)
         own = np.flatnonzero((arrays.site == s) & ~pays)
-        terms = {
-            (o.term, o.starts, o.upfront, o.locked): None for o in (programme.offers[i] for i in own)
-        }
+        terms = {(o.term, o.starts, o.upfront, o.locked): None for o in (programme.offers[i] for i in own)}
         for term in terms:
             alike = np.array([
                 i for i in own
@@ -75,9 +73,11 @@ def _kept(
         cost = units[:, :, None] * price[:, None, :]
         cheaper = ((cost <= price[None] * (1 + EQUAL)) | ~when[None]).all(2)
         lighter = units * power[:, None] <= power[None] * (1 + EQUAL)
-    better = covers & cheaper & lighter & (bound[offer][:, None] == bound[offer][None, :]) & np.isfinite(units)
+    better = (
+        covers & cheaper & lighter & (bound[offer][:, None] == bound[offer][None, :]) & np.isfinite(units)
+    )
     np.fill_diagonal(better, False)
     # Of two that replace each other, the first stays.
     both = better & better.T
     better &= ~(both & (np.arange(len(offer))[:, None] > np.arange(len(offer))[None, :]))
-    return ~better.any(0)
+    return np.asarray(~better.any(0))

@@ -70,7 +70,9 @@ class Draft:
         self.later: list[tuple[Integers, Integers, Floats, bool]] = []
         self.tags: dict[str, Integers] = {}
         shape = self.demand.shape
-        rows = self.builder.rows("demand", self.demand.size, lower=self.demand.ravel())
+        # Work that spreads is served once; clusters set aside may be more than a state asks for.
+        most = np.where(arrays.cluster[:, None] > 0, np.inf, self.demand)
+        rows = self.builder.rows("demand", most.size, self.demand.ravel(), most.ravel())
         self.demand_rows: Integers = rows.reshape(shape)
 
     def pay_now(self, quarter: Any, column: Any, cash: Any) -> None:

@@ -122,9 +122,9 @@ def solve(
         model.setSolution(point)
     if basis is not None:
         begin = highspy.HighsBasis()
-        kinds = [highspy.HighsBasisStatus(i) for i in range(4)]
-        begin.col_status = [kinds[i] for i in basis[0].tolist()]
-        begin.row_status = [kinds[i] for i in basis[1].tolist()]
+        words = [highspy.HighsBasisStatus(i) for i in range(4)]
+        begin.col_status = [words[i] for i in basis[0].tolist()]
+        begin.row_status = [words[i] for i in basis[1].tolist()]
         begin.valid, begin.alien = True, True
         model.setBasis(begin)
     model.run()

@@ -1,7 +1,7 @@
 """What a first stage costs in every future: one small linear programme a future, exact.
 
-With purchases, sites, contracts, homes and clusters held, futures have nothing in common but the states in which
-they are still one; use in those is held, too, as planned.
+With purchases, sites, contracts, homes and clusters held, futures have nothing in common but the states in
+which they are still one; use in those is held, too, as planned.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from armillary.portfolio import highs
 from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.assembly import Assembly
 from armillary.portfolio.calendar import Floats, Integers
-from armillary.portfolio.matrix import Bools
+from armillary.portfolio.matrix import Bools, Matrix
 from armillary.portfolio.records import Programme
 
 SHARED = -1
 MEANS = (
-    "use if opened", "use at home", "all at home", "exercise if opened", "use if signed", "costs of states",
-    "excess",
+    "use if opened", "use at home", "all at home", "give if opened", "exercise if opened", "use if signed",
+    "costs of states", "excess",
 )  # fmt: skip
-"""Rows over the mean of futures: what they say of one future is that what is closed is not used; and of risk."""
+"""Rows over the mean of futures (in one future: what is closed is not used), and rows of risk."""
 FEASIBLE = 1e-5
 """Of rows and bounds, in scaled units; HiGHS holds those of its own, unscaled, to 1e-7. [-]"""
 SERVED = 1e-6
@@ -63,7 +63,9 @@ def by_future(programme: Programme, assembly: Assembly) -> Futured:
     for state, _, back, _ in committed.rebate:
         column[back] = future_of_state[state]
     if "given" in matrix.blocks:
-        column[matrix.blocks["given"]] = np.tile(future_of_state, len(assembly.matrix.cost[matrix.blocks["given"]]) // states.size)
+        column[matrix.blocks["given"]] = np.tile(
+            future_of_state, len(assembly.matrix.cost[matrix.blocks["given"]]) // states.size
+        )
     for one in bought.exercises:
         if together or count == 1:
             column[one.units] = 0
@@ -88,14 +90,18 @@ def by_future(programme: Programme, assembly: Assembly) -> Futured:
 
 
 def closed(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) -> Bools:
-    """Columns that binaries which are 0 at a point forbid: at closed sites, away from home, without a contract."""
+    """Columns that must be 0: at closed sites, away from home, without the contract."""
     usage, clusters, committed = assembly.usage, assembly.bought.clusters, assembly.committed
     opened = np.ones(len(arrays.opening), bool)
     opened[assembly.sites_opened] = x[assembly.opened[assembly.sites_opened]] > 0.5
     home = np.ones((len(arrays.floor), len(arrays.networks)), bool)
     home[arrays.placed] = False
     home[assembly.home_stream, assembly.home_network] = x[assembly.home] > 0.5
-    held = {programme.contracts[c].name for c, z in zip(committed.contract, committed.signed, strict=True) if x[z] > 0.5}
+    held = {
+        programme.contracts[c].name
+        for c, z in zip(committed.contract, committed.signed, strict=True)
+        if x[z] > 0.5
+    }
     bound = np.array([o.contract != "" and o.contract not in held for o in programme.offers])
     site = arrays.site[usage.offer]
     out = np.zeros(len(x), bool)
@@ -184,7 +190,7 @@ def recourse(
 
 
 def runs(
-    arrays: Arrays, assembly: Assembly, part: highs.Matrix, columns: Integers, found: highs.Solved
+    arrays: Arrays, assembly: Assembly, part: Matrix, columns: Integers, found: highs.Solved
 ) -> highs.Solved:
     """Let runs that get less than their cluster stand still, until each has its cluster or nothing."""
     place = np.full(len(assembly.matrix.cost), -1)

@@ -1,4 +1,4 @@
-"""Shadow prices: what one more of each limit changes, with what is signed, opened and placed held as planned."""
+"""Shadow prices: what one more of each limit changes, with contracts, sites and homes held as planned."""
 
 from __future__ import annotations
 
@@ -16,12 +16,19 @@ from armillary.portfolio.plan import Plan
 from armillary.portfolio.records import Programme
 from armillary.portfolio.states import exact
 
-LINKS = ("use if opened", "buy if opened", "use at home", "all at home", "exercise if opened")
+LINKS = (
+    "use if opened",
+    "buy if opened",
+    "use at home",
+    "all at home",
+    "give if opened",
+    "exercise if opened",
+)
 """Rows that say no more than that binaries which are 0 forbid something."""
 
 
 class Price(NamedTuple):
-    """price : change of the objective for one more `unit`, in all quarters and futures; negative saves [USD]."""
+    """price : of one more `unit` in all quarters and futures; negative where it saves [USD]."""
 
     name: str
     price: float
@@ -29,7 +36,7 @@ class Price(NamedTuple):
 
 
 def shadow_prices(programme: Programme, plan: Plan) -> tuple[Price, ...]:
-    """Prices of demand, power, capacity, shares, budgets and takes, of the linear programme with binaries fixed.
+    """Prices of demand, power, capacity, shares, budgets and takes, with all binaries fixed.
 
     They hold for small changes, at which no binary would change. Those that are zero are left out.
     """
@@ -49,7 +56,7 @@ def shadow_prices(programme: Programme, plan: Plan) -> tuple[Price, ...]:
 
 
 def _free_of_demand(arrays: Arrays, assembly: Assembly, x: Floats, upper: Floats) -> tuple[Floats, Floats]:
-    """Lift bounds that only say that no more than the demand is used; keep those of capacity and closed sites."""
+    """Lift bounds that only say that no more than the demand is used; keep those of capacity."""
     usage, bought, states = assembly.usage, assembly.bought, assembly.states
     capacity = arrays.capacity
     uncertain = capacity.shape[2] > 1
@@ -71,7 +78,10 @@ def _free_of_demand(arrays: Arrays, assembly: Assembly, x: Floats, upper: Floats
     upper[clusters.column] = np.where(may, np.inf, 0.0)
     purchases = bought.purchases
     limit = np.array(
-        [capacity[o, q:e, 0].min() for o, q, e in zip(purchases.offer, purchases.start, purchases.end, strict=True)]
+        [
+            capacity[o, q:e, 0].min()
+            for o, q, e in zip(purchases.offer, purchases.start, purchases.end, strict=True)
+        ]
     ).reshape(-1)
     may = opened[arrays.site[purchases.offer]] > 0
     upper[bought.columns] = np.where(may, limit, 0.0)
@@ -127,6 +137,10 @@ def _prices(
             c = int(tags[name][0])
             year = int(name.split()[2])
             contract = programme.contracts[c]
-            takes[c] += duals[rows].sum() * contract.minimum_take * years(contract, programme.calendar.quarters)[year][2]
+            takes[c] += (
+                duals[rows].sum()
+                * contract.minimum_take
+                * years(contract, programme.calendar.quarters)[year][2]
+            )
     found += [Price(f"take of {c.name}", p, "USD") for c, p in zip(programme.contracts, takes, strict=True)]
     return found

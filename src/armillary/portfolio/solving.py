@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from time import perf_counter
 
 import numpy as np
@@ -15,20 +14,20 @@ from armillary.portfolio.assembly import Assembly, assemble
 from armillary.portfolio.calendar import Floats
 from armillary.portfolio.checking import check
 from armillary.portfolio.conflicts import conflict
-from armillary.portfolio.decomposition import decompose, rounded
+from armillary.portfolio.decomposition import Best, decompose, rounded
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.plan import Plan, plan_of
+from armillary.portfolio.plan import gap as gap_of
 from armillary.portfolio.records import Programme
 from armillary.portfolio.states import exact
 
-
 WHOLE = 20_000
 """Columns of use up to which a programme is solved as one. [-]"""
+SECONDS = 120.0
+"""Time limit of a plan, unless another is given. [s]"""
 
 
-def solve(
-    programme: Programme, gap: float = 0.0025, seconds: float = math.inf, servable: bool = True
-) -> Plan:
+def solve(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, servable: bool = True) -> Plan:
     """The plan with the least expected cost plus weighted CVaR, with a proven gap.
 
     Parameters
@@ -54,8 +53,11 @@ def solve(
     if _size(programme, arrays) > WHOLE:
         best = decompose(programme, arrays, gap, began + seconds)
         if best is not None:
+            best = _improved(best, gap, began + seconds)
             status = "optimal" if best.finished else "time limit"
-            return plan_of(programme, arrays, best.assembly, best.x, status, best.bound, perf_counter() - began)
+            return plan_of(
+                programme, arrays, best.assembly, best.x, status, best.bound, perf_counter() - began
+            )
     whole = assemble(programme, arrays, exact(programme.futures))
     found = highs.solve(whole.matrix, gap=gap, seconds=seconds - (perf_counter() - began))
     x = found.x
@@ -65,6 +67,19 @@ def solve(
         raise InfeasibleError(_why(programme))
     status = "optimal" if found.status == "optimal" else "time limit"
     return plan_of(programme, arrays, whole, x, status, found.bound, perf_counter() - began)
+
+
+def _improved(best: Best, gap: float, until: float) -> Best:
+    """Where rounds end before the time does: search the whole, from their plan, for the time that is left."""
+    left = until - perf_counter()
+    if best.finished or left < 1:
+        return best
+    found = highs.solve(best.assembly.matrix, seconds=left, gap=gap, start=best.x)
+    bound = max(best.bound, found.bound)
+    x, value = best.x, best.value
+    if len(found.x) and found.value < value:
+        x, value = found.x, found.value
+    return best._replace(x=x, value=value, bound=bound, finished=gap_of(value, bound) <= gap)
 
 
 def _size(programme: Programme, arrays: Arrays) -> int:

@@ -102,7 +102,9 @@ def states(futures: Futures, labels: Integers, nested: bool = False) -> States:
         first.append(first[-1] + len(kept))
     weight = np.broadcast_to(futures.probability, of.shape)
     probability = sums(of.ravel(), weight.ravel(), first[-1])
-    return States(of, np.concatenate(quarters), probability, np.array(first), weight / probability[of], nested)
+    return States(
+        of, np.concatenate(quarters), probability, np.array(first), weight / probability[of], nested
+    )
 
 
 def exact(futures: Futures) -> States:
