@@ -65,7 +65,7 @@ def decompose(programme: Programme, arrays: Arrays, gap: float, until: float) ->
         coarse = assemble(programme, arrays, states(programme.futures, labels), kept)
         left = max(until - perf_counter(), LEAST if best_x is None else 0.0)
         relaxed = highs.solve(coarse.matrix, relaxed=True, seconds=left)
-        if not len(relaxed.x):
+        if relaxed.status != "optimal":
             break
         if len(relaxed.duals):
             relaxed, least = counted(coarse, relaxed, max(until - perf_counter(), 1.0))
@@ -169,7 +169,7 @@ def counted(assembly: Assembly, relaxed: highs.Solved, seconds: float) -> tuple[
         found = highs.solve(leaf, relaxed=True, seconds=seconds / 2, basis=relaxed.basis)
         if found.status == "infeasible":
             continue
-        if not len(found.duals):
+        if found.status != "optimal" or not len(found.duals):
             return relaxed, below
         leaves.append(found)
         bounds.append(proven(assembly._replace(matrix=leaf), found.duals))

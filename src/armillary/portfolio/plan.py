@@ -66,8 +66,7 @@ class Plan(NamedTuple):
     """What to do, and what it is worth. W streams, T quarters, F futures, O offers, P providers.
 
     status : "optimal" within the gap that was asked, or "time limit". objective : expected cost plus the
-    weighted
-    CVaR; bound : proven, no plan is cheaper; gap : between them, as a share of the objective.
+    weighted CVaR; bound : proven, no plan is cheaper; gap : between them, as a share of the objective.
     expected, cvar : of the discounted cost [USD]; by_future : `[F]`. served, unmet, demand : `[W, T, F]`
     [unit of work/s]. used : pay-as-you-go units `[O, T, F]`. owned : take-or-pay units `[T, F]` of each SKU
     at each site, by (site, SKU). busy : share of the work that owned units could do that they do, `[T, F]`.
@@ -171,6 +170,7 @@ def plan_of(
     expected = float(by_future @ probability)
     risk = programme.risk
     worst = cvar(by_future, probability, risk.level)
+    value = expected + risk.weight * worst
     power = np.zeros((len(programme.sites), states.size))
     np.add.at(power, arrays.site, use * arrays.power[sku_of][:, None])
     exact_power = power[:, of]
@@ -204,8 +204,9 @@ def plan_of(
             add(one.site, one.sku, amount)
     return Plan(
         status=status,
-        objective=expected + risk.weight * worst,
-        bound=bound * money,
+        objective=value,
+        # At an optimum the two differ by rounding, either way.
+        bound=min(bound * money, value),
         seconds=seconds,
         expected=expected,
         cvar=worst,

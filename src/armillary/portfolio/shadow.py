@@ -52,7 +52,8 @@ def shadow_prices(programme: Programme, plan: Plan) -> tuple[Price, ...]:
         if name.startswith(LINKS):
             row_upper[rows] = np.inf
     solved = highs.solve(matrix._replace(row_upper=row_upper), relaxed=True, lower=lower, upper=upper)
-    return tuple(p for p in _prices(programme, arrays, assembly, solved, capped) if abs(p.price) > 1e-12)
+    found = _prices(programme, arrays, assembly, solved, capped)
+    return tuple(p._replace(price=float(p.price)) for p in found if abs(p.price) > 1e-12)
 
 
 def _free_of_demand(arrays: Arrays, assembly: Assembly, x: Floats, upper: Floats) -> tuple[Floats, Floats]:
