@@ -9,8 +9,20 @@ from pathlib import Path
 
 from armillary import catalog, scenario
 from armillary.app.cli import cli
-from armillary.app.figures import rings
+from armillary.app.figures import fan_chart, rings, tornado_chart
 from armillary.catalog import Catalog
+from armillary.portfolio import (
+    RampSite,
+    inputs,
+    owned,
+    price_each,
+    quarters,
+    simulate_ramps,
+    tco_facts,
+    tornado,
+    usual_steps,
+)
+from armillary.portfolio.deployment_simulation import LEVELS
 from armillary.units import show
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -44,6 +56,39 @@ def draw_rings(known: Catalog) -> str:
     return rings(levels, "One machine as nested rings: the cluster of the scenario openai-aws")
 
 
+def draw_tornado() -> str:
+    """Draw what moves the cost of an accelerator-hour, the twelve largest swings."""
+    base, facts = inputs(), tco_facts()
+    rows = []
+    for swing in tornado(lambda at: price_each(owned(at).total, at) * 3600, base)[:12]:
+        fact = facts[swing.name.replace("equipment", "server").replace("facility_life", "building_life")]
+        ends = fact.text(swing.low), fact.text(swing.high)
+        rows.append((swing.name.replace("_", " "), swing.at_low, swing.at_high, *ends))
+    title = "What moves the cost of an hour of a GB200 in use [USD]"
+    return tornado_chart(rows, float(price_each(owned(base).total, base)) * 3600, title, label="USD")
+
+
+def draw_ramp() -> str:
+    """Draw the ramp that docs/deployment.md has as its example, to the end of 2027."""
+    month = 365.25 / 12 * 86400.0
+    plans = (("first", 8, 2, 2), ("second", 16, 5, 4), ("third", 16, 6, 7))
+    sites = [
+        RampSite(name, blocks, 4608, usual_steps(name, building * month, power * month, racks=64))
+        for name, blocks, building, power in plans
+    ]
+    when = quarters("2025Q4", 9)
+    found = simulate_ramps(sites, when, ramps=20_000, seed=1)
+    return fan_chart(
+        when.labels,
+        LEVELS,
+        found.fan().tolist(),
+        "Accelerators by the end of each quarter: three sites, the plan assumed",
+        "accelerators",
+        wanted=[sum(site.blocks * site.block_size for site in sites)] * 9,
+        wanted_label="all three sites",
+    )
+
+
 def words(command: str) -> list[str]:
     """Arguments of a command of `NETWORK`."""
     return [w.replace("\u00a0", " ") for w in command.format(images=IMAGES).split(" ")]
@@ -52,6 +97,8 @@ def words(command: str) -> list[str]:
 def main() -> None:
     known = catalog.load()
     (IMAGES / "rings.svg").write_text(draw_rings(known), encoding="utf-8")
+    (IMAGES / "ramp.svg").write_text(draw_ramp(), encoding="utf-8")
+    (IMAGES / "tornado.svg").write_text(draw_tornado(), encoding="utf-8")
     for name, more in (("step", []), ("waterfall", ["--explain"]), ("domain", ["--sweep", "domain"])):
         command = [*TRAIN.split(), *more, "--svg", str(IMAGES / f"{name}.svg"), "--json"]
         cli.main(command, prog_name="armillary", standalone_mode=False)

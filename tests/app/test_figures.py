@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from armillary.app.figures import (
     bar_chart,
+    fan_chart,
     heat_map,
     line_chart,
     range_chart,
@@ -21,6 +22,7 @@ from armillary.app.figures import (
     stacked_bar,
     stacked_columns,
     timeline,
+    tornado_chart,
     waterfall_chart,
 )
 from armillary.app.figures.axes import number, rounded_up, scale, ticks
@@ -58,6 +60,19 @@ FIGURES = {
     "no columns": stacked_columns([], "x", "y", "T"),
     "no points": scatter([], "x", "y", "T"),
     "no rings": rings([], "T"),
+    "tornado": tornado_chart([("life <it>", 2.8, 1.9, "3 yr", "7 yr"), ("x", 2.2, 2.2, "1", "2")], 2.2, "T"),
+    "one way": tornado_chart([("share", 2.2, 5.0, "a long low end", "b")], 2.2, "T", "USD", "a long name"),
+    "fan": fan_chart(
+        [f"20{y}Q{q}" for y in range(25, 33) for q in (1, 2, 3, 4)],
+        (0.05, 0.25, 0.5, 0.75, 0.95),
+        np.cumsum(np.ones((5, 32)), axis=1) * 1e3 * np.arange(1, 6)[:, None],
+        "T",
+        "accelerators & more",
+        wanted=[5e4] * 32,
+    ),
+    "one period": fan_chart(["now"], (0.5,), [[0.0]], "T"),
+    "no periods": fan_chart([], (0.5,), [[]], "T"),
+    "no tornado": tornado_chart([], 1.0, "T"),
 }
 
 
@@ -253,3 +268,32 @@ def test_a_timeline_places_slices_by_time():
     assert "no tracks" in timeline([], "Nothing")
     with pytest.raises(ValueError, match="before its start"):
         timeline([("a", [Span("x", "y", 2.0, 1.0)])], "T")
+
+
+def test_a_tornado_reaches_from_the_middle_to_both_answers():
+    svg = tornado_chart([("life", 3.0, 1.5, "3 yr", "7 yr"), ("rate", 1.8, 2.4, "5%", "9%")], 2.0, "T")
+    bars = [r for r in parts(svg, "rect") if r.get("height") == "19.00"]
+    widths = [float(r.get("width")) for r in bars]  # of a row, the longer one is drawn first
+    assert widths[0] == pytest.approx(2 * widths[1], abs=0.03)
+    assert widths[0] == pytest.approx(2.5 * widths[2], abs=0.06)
+    starts = [float(r.get("x")) for r in bars]
+    assert starts[0] == pytest.approx(starts[1] + widths[1], abs=0.02)
+    assert "life 3 yr: 3" in svg
+    assert words(svg).index("3 yr") > words(svg).index("7 yr")  # the lower answer is written on the left
+    with pytest.raises(ValueError, match="finite"):
+        tornado_chart([("x", math.nan, 1.0, "a", "b")], 1.0, "T")
+
+
+def test_a_fan_reaches_from_level_to_level():
+    svg = fan_chart(["a", "b"], (0.1, 0.5, 0.9), [[0, 10], [20, 30], [40, 80]], "T", wanted=[50, 60])
+    first, second = [r for r in parts(svg, "rect") if "to" in "".join(r.itertext())]
+    assert float(second.get("height")) == pytest.approx(70 / 40 * float(first.get("height")), rel=1e-3)
+    assert "b: 10 to 80 (10% to 90%), middle 30" in svg
+    assert {"10% to 90%", "middle", "wanted", "a", "b"} <= set(words(svg))
+    assert "wanted" not in fan_chart(["a"], (0.5,), [[1.0]], "T")
+    with pytest.raises(ValueError, match="finite"):
+        fan_chart(["a"], (0.5,), [[math.nan]], "T")
+    with pytest.raises(ValueError, match="and a middle"):
+        fan_chart(["a"], (0.1, 0.9), [[1.0], [2.0]], "T")
+    with pytest.raises(ValueError, match="2 wanted values"):
+        fan_chart(["a"], (0.5,), [[1.0]], "T", wanted=[1.0, 2.0])

@@ -19,6 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("armillary.app.check_command", "Check a scenario file and print it as understood."),
     "train": ("armillary.app.train_command", "Find the best layouts to train a model on a system."),
     "serve": ("armillary.app.serve_command", "Size what serves a model's users; simulate it."),
+    "portfolio": (
+        "armillary.app.portfolio_command",
+        "Plan what to buy, from whom, when and how.",
+    ),
     "network": ("armillary.app.network_command", "Time collectives, build fabrics, simulate their flows."),
     "catalog": ("armillary.app.catalog_command", "List and show accelerators, systems, models, offers."),
     "validate": ("armillary.app.validate_command", "Score the models on measured runs."),

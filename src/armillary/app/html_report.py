@@ -7,6 +7,7 @@ from typing import Any
 from armillary.app import plan_tables, report_view
 from armillary.app.figures import line_chart, rings, stacked_bar
 from armillary.app.gradients_view import gradients_figure
+from armillary.app.portfolio_page import portfolio_page
 from armillary.app.serving_page import serving_page
 from armillary.app.waterfall_view import waterfall_figure
 from armillary.twin import Report
@@ -34,6 +35,8 @@ def html_report(report: Report, top: int) -> str:
         tensions=[report_view.tension_text(t) for t in report.tensions],
         workloads=[_workload(w, top) for w in report.workloads],
         serving=serving_page(report.serving) if report.serving is not None else None,
+        portfolio=portfolio_page(report.portfolio) if report.portfolio is not None else None,
+        unplanned=report.unplanned,
         facts=report.scenario.facts,
     )
 

@@ -11,6 +11,8 @@ from rich.text import Text
 
 from armillary.app import plan_tables
 from armillary.app.gradients_view import gradients_json, gradients_view
+from armillary.app.portfolio_json import portfolio_json
+from armillary.app.portfolio_view import portfolio_view
 from armillary.app.serving_json import serving_json
 from armillary.app.serving_view import serving_view
 from armillary.twin import Report
@@ -143,6 +145,10 @@ def report_view(report: Report, top: int) -> RenderableType:
         parts.append("")
     if report.serving is not None:
         parts += [*serving_view(report.serving), ""]
+    if report.portfolio is not None:
+        parts += [*portfolio_view(report.portfolio), ""]
+    if report.unplanned:
+        parts += [f"nothing to buy is planned: {report.unplanned}", ""]
     return Group(*parts)
 
 
@@ -192,6 +198,8 @@ def report_json(report: Report, top: int) -> dict[str, Any]:
         ],
         "workloads": [_workload(w, top) for w in report.workloads],
         "serving": serving_json(report.serving) if report.serving is not None else None,
+        "portfolio": portfolio_json(report.portfolio) if report.portfolio is not None else None,
+        "unplanned": report.unplanned or None,
     }
 
 

@@ -19,7 +19,7 @@ from armillary.units import show
 HOUR, WATT_HOUR, MILLION = 3600.0, 3600.0, 1e6
 
 
-WORDS = ("source", "growth by year")
+WORDS = ("source", "growth by year", "where", "a vCPU is", "until", "why not", "in")
 """Headings of columns that hold words though they stand behind numbers."""
 
 
@@ -359,15 +359,16 @@ def serving_view(serving: ServingAnswer) -> list[RenderableType]:
     economics = served_table(serving, every=False)
     asked = (demand_table(serving), source_table(serving))
     for table in (*asked, size_table(serving), quarter_table(serving), economics):
-        parts += ["", Text(table.title, style="bold"), _grid(table)]
+        parts += ["", Text(table.title, style="bold"), grid(table)]
         if table.note:
             parts.append(table.note)
     parts += [x for text in agents_text(serving) for x in ("", text)]
     return parts
 
 
-def _grid(table: Table) -> Grid:
-    grid = Grid(box=None, pad_edge=False)
+def grid(table: Table, headed: bool = True) -> Grid:
+    """A table for a terminal."""
+    grid = Grid(box=None, pad_edge=False, show_header=headed)
     for i, heading in enumerate(table.headings):
         side: Literal["left", "right"] = "right" if i in table.numbers else "left"
         grid.add_column(heading, justify=side, overflow="fold", no_wrap=i < table.left)

@@ -4,6 +4,13 @@ from armillary.interop.ec2_topology import read_ec2_topology
 from armillary.interop.hostlists import compress, expand
 from armillary.interop.nccl_topology import Gpu, Nic, NodeTopology, read_nccl_topology
 from armillary.interop.perfetto import Counter, TraceSlice, perfetto_trace
+from armillary.interop.skypilot import (
+    AcceleratorPrice,
+    Remark,
+    SkyPilotCatalog,
+    SkyPilotRow,
+    read_skypilot,
+)
 from armillary.interop.slurm_topology import (
     SlurmTopology,
     read_slurm_conf,
@@ -22,10 +29,14 @@ from armillary.interop.trees import Topology
 
 __all__ = [
     "KINDS",
+    "AcceleratorPrice",
     "Counter",
     "Gpu",
     "Nic",
     "NodeTopology",
+    "Remark",
+    "SkyPilotCatalog",
+    "SkyPilotRow",
     "SlurmTopology",
     "Topology",
     "TraceSlice",
@@ -36,6 +47,7 @@ __all__ = [
     "read_ec2_topology",
     "read_nccl_topology",
     "read_node_labels",
+    "read_skypilot",
     "read_slurm_conf",
     "read_slurm_yaml",
     "read_topograph_conf",

@@ -1,5 +1,14 @@
 """The scenario room: the one input file, its schema and errors. May import the rooms above it."""
 
+from armillary.scenario.purchasing import (
+    CPUS,
+    RESEARCH,
+    AskedGeneration,
+    AskedOffer,
+    AskedSite,
+    AskedSku,
+    Purchasing,
+)
 from armillary.scenario.reading import as_understood, builtin_names, json_schema, parse, read
 from armillary.scenario.scenario import (
     Cluster,
@@ -14,9 +23,16 @@ from armillary.scenario.scenario import (
 )
 
 __all__ = [
+    "CPUS",
+    "RESEARCH",
+    "AskedGeneration",
+    "AskedOffer",
+    "AskedSite",
+    "AskedSku",
     "Cluster",
     "Contract",
     "Horizon",
+    "Purchasing",
     "Scenario",
     "ServedDemand",
     "ServedOn",

@@ -59,6 +59,19 @@ Margin = Annotated[
 ]
 Rate = Annotated[float, _reader("1/s", 0.0, 1e15), _written("/s"), _text("2.5e9 per day")]
 Length = Annotated[float, _reader("token", 1.0, 1e8), _written("token"), _text("1155 token")]
+Watts = Annotated[float, _reader("W", 0.0, 1e12), _written("W"), _text("300 MW")]
+Flop = Annotated[float, _reader("FLOP", 1e15, 1e33), _written("FLOP"), _text("2e27 FLOP")]
+Whole = Annotated[
+    float,
+    _reader("1", 0.0, 1.0),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["80%", 0.8]}),
+]
+"""A share that may be nothing or all."""
+Change = Annotated[
+    float,
+    _reader("1", -0.9, 1.0),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["-10%"]}),
+]
 Bytes = Annotated[float, _reader("byte", 0.0, 1e15), _written("B"), _text("4 GiB")]
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from armillary.catalog import Catalog
 from armillary.errors import CatalogError, ScenarioError, did_you_mean
+from armillary.scenario.portfolio_spec import part_at
 from armillary.scenario.resolve import resolve
 from armillary.scenario.scenario import Scenario
 from armillary.scenario.schema import (
@@ -193,7 +194,9 @@ def _fields_at(path: Path, source: Source) -> list[str]:
     fields = path[2:] if in_table else path  # behind a table and its entry's name
     held = [p for p in fields if isinstance(p, str)]
     part: type[BaseModel] = ScenarioSpec
-    if held:
+    if table == "portfolio":
+        part = part_at(path[1:])
+    elif held:
         part = INSIDE.get(held[-1], ScenarioSpec)
     elif table == "workloads":
         entry = as_mapping(as_mapping(as_mapping(source.data).get("workloads")).get(str(path[1])))

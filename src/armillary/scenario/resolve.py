@@ -14,6 +14,8 @@ from armillary.errors import ArmillaryError, InputError, did_you_mean
 from armillary.machine import Machine, Partition, Ring, preset_rings
 from armillary.model import Architecture, Transformer, customise, from_hugging_face, transformer
 from armillary.scenario.months import MONTH, QUARTER, later
+from armillary.scenario.portfolio_resolve import purchasing
+from armillary.scenario.purchasing import Purchasing
 from armillary.scenario.scenario import (
     Cluster,
     Contract,
@@ -72,6 +74,7 @@ class Resolver:
         overbooked(self, workloads, known_clusters)
         contracts = {name: self.contract(name, c) for name, c in s.contracts.items()}
         self.too_late()
+        bought = self.purchasing(contracts, workloads, serving)
         return Scenario(
             s.name,
             s.about,
@@ -85,7 +88,32 @@ class Resolver:
             frozenset(_absent(written, s.model_dump(mode="json", by_alias=True, exclude_unset=True))),
             serving,
             horizon,
+            bought,
         )
+
+    def purchasing(
+        self,
+        contracts: dict[str, Contract],
+        runs: dict[str, TrainingWorkload],
+        served: dict[str, ServingWorkload],
+    ) -> Purchasing | None:
+        """What can be bought, where the file says it."""
+        s = self.spec
+        if s.portfolio is None:
+            everything = ScenarioSpec.model_fields["questions"].default
+            if "portfolio" in s.questions and s.questions != everything:
+                self.problems.append(
+                    Problem(
+                        ("questions", s.questions.index("portfolio")),
+                        "asks what to buy, and the file does not say what can be bought",
+                        "add a portfolio: (docs/portfolio.md)",
+                    )
+                )
+            return None
+        written = [*s.workloads]
+        if len(runs) + len(served) < len(written):
+            return None  # workloads have problems of their own
+        return purchasing(self, s.portfolio, contracts, runs, served, tuple(s.contracts))
 
     def horizon(self) -> Horizon | None:
         """Time that is planned for: from the first month that something is ready, over the longest term."""

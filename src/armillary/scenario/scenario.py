@@ -8,6 +8,7 @@ from typing import Any
 
 from armillary.machine import Machine, Slice
 from armillary.model import Transformer
+from armillary.scenario.purchasing import Purchasing
 from armillary.serving.agents import AgentWork
 from armillary.serving.diurnal import DayShape
 from armillary.serving.lengths import Lengths
@@ -159,3 +160,5 @@ class Scenario:
     """What is served; `workloads` are the training runs."""
     horizon: Horizon | None = None
     """None where the file has no date to begin with."""
+    purchasing: Purchasing | None = None
+    """What can be bought; None where the file has no portfolio."""

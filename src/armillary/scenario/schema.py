@@ -22,6 +22,7 @@ from armillary.scenario.fields import (
     Share,
     Tokens,
 )
+from armillary.scenario.portfolio_spec import PortfolioSpec
 from armillary.scenario.serving_spec import ServingSpec
 
 
@@ -141,6 +142,7 @@ class ScenarioSpec(Part):
     horizon: Duration | None = Field(
         None, description="Planned for, from the first partition's month; default the longest contract's term"
     )
-    questions: tuple[Literal["fleet", "training", "serving"], ...] = Field(
-        ("fleet", "training", "serving"), description="What to answer"
+    portfolio: PortfolioSpec | None = Field(None, description="What can be bought, see docs/portfolio.md")
+    questions: tuple[Literal["fleet", "training", "serving", "portfolio"], ...] = Field(
+        ("fleet", "training", "serving", "portfolio"), description="What to answer"
     )

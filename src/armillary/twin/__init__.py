@@ -14,6 +14,16 @@ from armillary.twin.fabric_cases import (
     machine_of,
 )
 from armillary.twin.plan import Price, TrainingPlan, plan_training, uses_of
+from armillary.twin.portfolio_answer import (
+    PortfolioAnswer,
+    Trained,
+    WorkPrice,
+    plan_purchases,
+    portfolio_answer,
+)
+from armillary.twin.portfolio_deal import Deal, OwnOrRent
+from armillary.twin.portfolio_explained import Explained, explain
+from armillary.twin.portfolio_work import Work
 from armillary.twin.report import Report, run
 from armillary.twin.sensitivity import (
     SWEEPS,
@@ -39,12 +49,16 @@ __all__ = [
     "Case",
     "Comparison",
     "Curve",
+    "Deal",
+    "Explained",
     "LongHaul",
     "NamedFact",
     "Outcome",
+    "OwnOrRent",
     "Placed",
     "Plan",
     "Point",
+    "PortfolioAnswer",
     "Price",
     "QuarterRow",
     "Report",
@@ -54,8 +68,11 @@ __all__ = [
     "Shape",
     "Side",
     "SizedPlace",
+    "Trained",
     "TrainedQuarter",
     "TrainingPlan",
+    "Work",
+    "WorkPrice",
     "Worth",
     "around",
     "by_domain",
@@ -66,12 +83,15 @@ __all__ = [
     "by_system",
     "case_cost",
     "compare",
+    "explain",
     "fabric_cases",
     "fabric_of",
     "machine_of",
     "plan_gradients",
+    "plan_purchases",
     "plan_quarters",
     "plan_training",
+    "portfolio_answer",
     "run",
     "size_place",
     "try_fabrics",

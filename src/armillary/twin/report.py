@@ -15,6 +15,9 @@ from armillary.scenario import Cluster, Scenario, TrainingWorkload
 from armillary.training import Gradients, Job, recipe
 from armillary.twin.executor import run_all
 from armillary.twin.plan import Price, TrainingPlan, plan_training
+from armillary.twin.portfolio_answer import PortfolioAnswer, portfolio_answer
+from armillary.twin.portfolio_work import Key, known_of
+from armillary.twin.portfolio_work import calls as portfolio_calls
 from armillary.twin.sensitivity import (
     Curve,
     around,
@@ -98,13 +101,21 @@ class Report:
     tensions: tuple[Tension, ...]
     workloads: tuple[WorkloadAnswer, ...]
     serving: ServingAnswer | None = None
+    portfolio: PortfolioAnswer | None = None
+    unplanned: str = ""
+    """Why nothing can be planned of what to buy, or empty."""
 
     @property
     def infeasible(self) -> tuple[tuple[str, str], ...]:
         """Workloads without an answer, each with what binds."""
         trained = [(w.workload.name, w.infeasible) for w in self.workloads if w.infeasible]
         served = self.serving.workloads if self.serving is not None else ()
-        return (*trained, *((w.workload.name, w.infeasible) for w in served if w.infeasible))
+        why = self.unplanned or (self.portfolio.infeasible if self.portfolio is not None else "")
+        return (
+            *trained,
+            *((w.workload.name, w.infeasible) for w in served if w.infeasible),
+            *([("portfolio", why)] if why else []),
+        )
 
     @property
     def feasible(self) -> bool:
@@ -119,7 +130,7 @@ def run(
     progress: Callable[[int, int], None] | None = None,
     jobs: int = 1,
 ) -> Report:
-    """Answer every question of a scenario, in order: fleet, contracts, training plans, serving, what-ifs.
+    """Answer every question of a scenario, in order: fleet, training, serving, what-ifs, what to buy.
 
     Parameters
     ----------
@@ -138,7 +149,12 @@ def run(
     horizon = scenario.horizon if "serving" in scenario.questions else None
     served = list(scenario.serving.values()) if horizon is not None else []
     sizing = [sizings(w, scenario, horizon) for w in served if horizon is not None]
-    total = 1 + 6 * len(work) + bool(work) + sum(map(len, sizing))
+    bought = scenario.purchasing if "portfolio" in scenario.questions else None
+    known: set[Key] = {(w.name, w.slice.system.name) for w in work}
+    known |= {(w.name, place.system) for w in served for place in w.places}
+    needed = {} if bought is None else portfolio_calls(scenario, bought)
+    more = {key: call for key, call in needed.items() if key not in known}
+    total = 1 + 6 * len(work) + bool(work) + sum(map(len, sizing)) + len(more) + (bought is not None)
     done = 0
 
     def tick() -> None:
@@ -151,9 +167,14 @@ def run(
     tensions = _tensions(scenario) if ask_fleet else ()
     tick()
     first: list[partial[Any]] = [_planning(w, scenario, top) for w in work]
-    begun = iter(run_all([*first, *(call for calls in sizing for call in calls)], jobs, tick))
+    sizes: list[partial[Any]] = [call for calls in sizing for call in calls]
+    begun = iter(run_all([*first, *sizes, *more.values()], jobs, tick))
     plans: list[TrainingPlan] = [next(begun) for _ in work]
     sized: list[list[SizedPlace]] = [[next(begun) for _ in calls] for calls in sizing]
+    results: dict[Key, Any] = {(w.name, w.slice.system.name): p for w, p in zip(work, plans, strict=True)}
+    results = {key: (p, "") if p.candidates else (None, "nothing fits") for key, p in results.items()}
+    results |= {(w.name, s.place.system): s for w, row in zip(served, sized, strict=True) for s in row}
+    results |= {key: next(begun) for key in more}
     asked = [_what_ifs(w, scenario, plan) for w, plan in zip(work, plans, strict=True)]
     largest = _largest(plans)
     slopes = [partial(plan_gradients, plans[i], work[i].constraints) for i in largest]
@@ -168,7 +189,16 @@ def run(
     if horizon is not None and served:
         feasible = {w.name: p for w, p in zip(work, plans, strict=True) if p.candidates}
         serving = serving_answer(scenario, horizon, sized, feasible)
-    return Report(scenario, catalog.version, fleets, tensions, answers, serving)
+    portfolio, unplanned = None, ""
+    if bought is not None:
+        try:
+            portfolio = portfolio_answer(
+                scenario, bought, known_of({key: results[key] for key in needed}, scenario)
+            )
+        except InfeasibleError as error:
+            unplanned = str(error)
+        tick()
+    return Report(scenario, catalog.version, fleets, tensions, answers, serving, portfolio, unplanned)
 
 
 def _fleet(cluster: Cluster, catalog: Catalog) -> Fleet:

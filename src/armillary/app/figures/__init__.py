@@ -2,15 +2,18 @@
 
 from armillary.app.figures.bars import bar_chart, range_chart, stacked_bar
 from armillary.app.figures.columns import stacked_columns
+from armillary.app.figures.fan import fan_chart
 from armillary.app.figures.heat_map import heat_map
 from armillary.app.figures.lines import line_chart
 from armillary.app.figures.rings import rings
 from armillary.app.figures.scatter import scatter
 from armillary.app.figures.timeline import timeline
+from armillary.app.figures.tornado import tornado_chart
 from armillary.app.figures.waterfall import waterfall_chart
 
 __all__ = [
     "bar_chart",
+    "fan_chart",
     "heat_map",
     "line_chart",
     "range_chart",
@@ -19,5 +22,6 @@ __all__ = [
     "stacked_bar",
     "stacked_columns",
     "timeline",
+    "tornado_chart",
     "waterfall_chart",
 ]
