@@ -3,13 +3,11 @@
     python tools/fit_serving.py TABLE.csv... [--write] [--held-out]
 
 Time per output token of each row, and time to first token of quiet ones, are taken from a mean-field steady
-state of the engine model (`serving_rows.py`). Then all rows are simulated, and what the simulation has over
-the mean values, row by row, corrects them in a further fit: `--passes` times. Parameters are fitted in
-logarithms with a robust loss and priors at usual values, shares bounded below 1; releases of an engine differ
-from it in four factors, drawn towards one. `--held-out` fits anew without each model, and without each engine
-release, and prints the errors of what was left out. `--write` rewrites
-src/armillary/serving/calibration.toml, the handover between workers fitted to what the simulator leaves of
-disaggregated runs.
+state of the engine model (`serving_rows.py`). Parameters are fitted in logarithms with a robust loss and
+priors at usual values, shares bounded below 1; releases of an engine differ from it in four factors, drawn
+towards one. `--held-out` fits anew without each model, and without each engine release, and prints the errors
+of what was left out. `--write` rewrites src/armillary/serving/calibration.toml, the handover between workers
+fitted to what the simulator leaves of disaggregated runs.
 """
 
 from __future__ import annotations
@@ -281,49 +279,15 @@ def held_out(rows: list[Row], whole: Rows, found: dict[str, float]) -> None:
         report(f"each {what} left out", np.concatenate(left))
 
 
-def calibrate(text: str) -> None:
-    """Write a calibration, for the simulator to read."""
-    TARGET.write_text(text, "utf-8")
-    serving_table.cache_clear()
-
-
-def counter(most: int) -> Any:
-    """Something to call after each row, which tells how many are done."""
-    done = 0
-
-    def tick() -> None:
-        nonlocal done
-        done += 1
-        if done % 100 == 0 or done == most:
-            print(f"\rsimulated {done:,} of {most:,}", end="\n" if done == most else "", file=sys.stderr)
-
-    return tick
-
-
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("tables", nargs="+", type=Path)
     arguments.add_argument("--write", action="store_true")
     arguments.add_argument("--held-out", action="store_true")
-    arguments.add_argument("--passes", type=int, default=2, help="of simulation, then a fit corrected by it")
     chosen = arguments.parse_args()
     rows = read_rows(chosen.tables)
     whole = Rows(rows)
     found = fit(whole, rounds=15)
-    missing, none = untold(whole), dict.fromkeys(ENGINES, 0.0)
-    words = f"fitted: tools/fit_serving.py on {len(rows)} published closed loops, 2026-11"
-    before = TARGET.read_text("utf-8")
-    try:
-        for _ in range(chosen.passes):
-            calibrate(toml(found, whole.levels, none, missing, words))
-            whole.simulate(found, counter(len(rows)))
-            start = np.log([found[p.name] for p in parameters(whole.levels)])
-            found = fit(whole, start, rounds=6)
-        if chosen.write:
-            calibrate(toml(found, whole.levels, none, missing, words))
-            before = toml(found, whole.levels, handovers(rows), missing, words)
-    finally:
-        calibrate(before)
     steady = whole.steady(found)
     errors = steady.tpot / whole.tpot - 1
     report("time per output token, all rows, in sample", errors)
@@ -331,6 +295,11 @@ def main() -> None:
     report("disaggregated", errors[whole.apart])
     report("time to first token, quiet rows", (steady.ttft / whole.ttft - 1)[whole.quiet])
     if chosen.write:
+        words = f"fitted: tools/fit_serving.py on {len(rows)} published closed loops, 2026-11"
+        missing, none = untold(whole), dict.fromkeys(ENGINES, 0.0)
+        TARGET.write_text(toml(found, whole.levels, none, missing, words), "utf-8")
+        serving_table.cache_clear()
+        TARGET.write_text(toml(found, whole.levels, handovers(rows), missing, words), "utf-8")
         print(f"wrote {TARGET}", file=sys.stderr)
     if chosen.held_out:
         held_out(rows, whole, found)

@@ -14,7 +14,7 @@ from armillary.serving.kernels import Sustained
 from armillary.serving.layout import EngineLayout
 from armillary.serving.precision import PEAK_KEY, Widths, widths
 from armillary.serving.step import Batch, Speculation, step_time
-from armillary.validation.serving_loop import WAVES, predict, step_tokens
+from armillary.validation.serving_loop import WAVES, step_tokens
 from armillary.validation.serving_rows import ServingRun
 
 HOPPER = ("h100", "h200", "h800", "h20", "gh200")
@@ -25,8 +25,6 @@ SCALE_OUT = 0.8
 """Share of the NIC: not told by these rows, assumed. [-]"""
 QUIET = 64
 """Users of a replica up to which first tokens hardly queue, so that a closed form tells their time. [-]"""
-MODERATE = 4.0
-"""What a simulation may have over mean values, or less, for first tokens to be told by it. [-]"""
 BUSIEST = 0.9
 """Utilisation by prompts, at most, in the queue of the closed form. [-]"""
 TURNS = 5
@@ -89,27 +87,6 @@ class Rows:
         # Requests of one length stay in step with each other, which mean values do not see.
         mixed = self.of(lambda u: u.shortest) < 1
         self.quiet = ~self.apart & mixed & (self.users <= QUIET) & np.isfinite(self.ttft)
-        self.simulated = Steady(np.ones(len(rows)), np.ones(len(rows)))
-
-    def simulate(self, v: dict[str, float], progress: Any) -> None:
-        """Run every row's closed loop with the calibration as it stands, fitted as `v`.
-
-        From then on `steady` is corrected, row by row, by what the simulation had over the mean values; first
-        tokens of all rows of one pool whose correction is moderate are told.
-        """
-        found: dict[Any, Any] = {}
-        for run in self.runs:
-            if run.question not in found:
-                found[run.question] = predict(run)
-            progress()
-        times = [found[run.question] for run in self.runs]
-        steady = self.steady(v)
-        over = Steady(
-            np.array([t.tpot for t in times]) / steady.tpot, np.array([t.ttft for t in times]) / steady.ttft
-        )
-        self.simulated = Steady(*(old * new for old, new in zip(self.simulated, over, strict=True)))
-        moderate = np.abs(np.log(self.simulated.ttft)) < math.log(MODERATE)
-        self.quiet = ~self.apart & np.isfinite(self.ttft) & moderate
 
     def of(self, what: Any) -> Any:
         """One number of each run, `[row]`."""
@@ -222,8 +199,7 @@ class Rows:
         lag = 0.5 + lag * self.release(v, "lag")
         front = self.software(v, "latency") + self.software(v, "token") * self.input + lag * decoding
         later = wait + first * (1 + busy / (2 * (1 - busy)))
-        ttft = front + later + (begun - later) / WAVES
-        return Steady(each * self.simulated.tpot, ttft * self.simulated.ttft)
+        return Steady(each, front + later + (begun - later) / WAVES)
 
 
 def _part(record: Any, rows: Any) -> Any:
