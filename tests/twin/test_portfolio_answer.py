@@ -122,6 +122,20 @@ def test_compute_without_spread_is_the_stated_one(asked):
     assert run.amount.sum(0) * QUARTER == pytest.approx(np.full(4, 2e23))
 
 
+def test_research_before_the_plan_is_left_out(asked):
+    scenario, bought, known = asked
+    works = work_of(scenario, bought, known)
+    streams = names(scenario, bought)
+
+    def research(lead: int):
+        longer = replace(bought, lead=lead * QUARTER)
+        found = demands(scenario, longer, works, np.zeros(len(streams)))
+        return next(d for d in found if d.name == RESEARCH).amount[0, 0]
+
+    assert research(4) > 0
+    assert research(8) == pytest.approx(research(4) / 2)
+
+
 def test_futures_are_one_until_they_part(asked):
     _, bought, _ = asked
     factors = uncertain(bought, "chat")
