@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from armillary.errors import InfeasibleError
+from armillary.errors import ArmillaryError, InfeasibleError
 from armillary.portfolio import highs
 from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.arrays import arrays as arrays_of
@@ -46,6 +46,8 @@ def solve(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, s
         If anything given is wrong; the message has a line for each problem.
     InfeasibleError
         If no plan holds all constraints; the message says which conflict.
+    ArmillaryError
+        If a large programme's first round found no plan in time (a minute is spent on it in any case).
     """
     began = perf_counter()
     check(programme, servable)
@@ -58,6 +60,8 @@ def solve(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, s
             return plan_of(
                 programme, arrays, best.assembly, best.x, status, best.bound, perf_counter() - began
             )
+        if perf_counter() > began + seconds:
+            raise ArmillaryError(f"no plan was found within {seconds:g} s; give it more, or ask for less")
     whole = assemble(programme, arrays, exact(programme.futures))
     found = highs.solve(whole.matrix, gap=gap, seconds=seconds - (perf_counter() - began))
     x = found.x
