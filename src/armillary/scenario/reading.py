@@ -240,7 +240,7 @@ def as_understood(scenario: Scenario) -> str:
             f"{bought.futures.size} futures, {len(bought.offers)} offers"
         )
         lines += [
-            f"#   {o.offer.name}: {float(np.ravel(o.offer.price)[0]) * 3600:.4g} USD per unit-hour ({o.source})"
+            f"#   {o.offer.name}: {np.ravel(o.offer.price)[0] * 3600:.4g} USD per unit-hour ({o.source})"
             for o in bought.offers
         ]
     if scenario.serving and scenario.horizon is not None:
