@@ -90,6 +90,7 @@ def test_what_can_be_bought_is_understood(shipped):
 def test_what_is_printed_can_be_read_again(shipped):
     first = parse(GOOD, "b.yaml", shipped, Path())
     again = parse(as_understood(first), "again.yaml", shipped, Path())
+    assert "#   list: 16 USD per unit-hour (catalog: oci-gb200-on-demand (published))" in as_understood(first)
     assert again.as_written == first.as_written
     assert [o.source for o in again.purchasing.offers] == [o.source for o in first.purchasing.offers]
 

@@ -13,7 +13,7 @@ from armillary.errors import InfeasibleError, InputError
 from armillary.portfolio import QUARTER, solve
 from armillary.portfolio.answers import worth
 from armillary.scenario import CPUS, RESEARCH, Purchasing, Scenario, parse, read
-from armillary.twin import explain, plan_purchases
+from armillary.twin import explain, plan_purchases, run
 from armillary.twin.capacity import need
 from armillary.twin.portfolio_answer import at_least_nothing, portfolio_answer, programme_of
 from armillary.twin.portfolio_deal import deal_of
@@ -120,6 +120,20 @@ def test_compute_without_spread_is_the_stated_one(asked):
     found = demands(scenario, sure, works, np.zeros(len(names(scenario, sure))))
     run = next(d for d in found if d.name == "next")
     assert run.amount.sum(0) * QUARTER == pytest.approx(np.full(4, 2e23))
+
+
+def test_research_before_the_plan_is_left_out(asked):
+    scenario, bought, known = asked
+    works = work_of(scenario, bought, known)
+    streams = names(scenario, bought)
+
+    def research(lead: int):
+        longer = replace(bought, lead=lead * QUARTER)
+        found = demands(scenario, longer, works, np.zeros(len(streams)))
+        return next(d for d in found if d.name == RESEARCH).amount[0, 0]
+
+    assert research(4) > 0
+    assert research(8) == pytest.approx(research(4) / 2)
 
 
 def test_futures_are_one_until_they_part(asked):
@@ -276,3 +290,30 @@ def test_ramps_and_programme_do_not_depend_on_the_order_of_questions(asked):
     works = work_of(scenario, bought, known)
     first, second = (programme_of(scenario, bought, works)[0] for _ in range(2))
     assert solve(first).objective == solve(second).objective
+
+
+def test_a_run_answers_what_the_command_answers(asked, answer, shipped):
+    """Both take the same sizes and plans."""
+    scenario, bought, known = asked
+    needed = calls(scenario, bought)
+    ran = run(
+        parse(TEXT.replace("[portfolio]", "[serving, training, portfolio]"), "t.yaml", shipped, Path()),
+        shipped,
+    )
+    assert {key for key, _ in needed.items()} == {*known.sizes, *known.plans}
+    assert ran.portfolio.plan.objective == pytest.approx(answer.plan.objective, rel=1e-9)
+
+
+def test_an_option_without_which_nothing_holds(asked, shipped):
+    text = TEXT.replace("  deployed_by", "  floors: {chat: 100%}\n  deployed_by").replace(
+        "2026-07, spread: 30%", "2026-10, spread: 0%"
+    )
+    for name in ("list", "year", "under deal"):
+        text = re.sub(rf"({name}: .*)}}\n", r"\1, capacity: 0.001}\n", text)
+    text = text.replace(
+        "units: 144, from: 2027-01, term: 1 yr", "units: 1e5, from: 2026-01, decided: 2026-01, term: 2 yr"
+    )
+    found = changed(text, shipped, asked[2])
+    assert found.plan is not None, found.infeasible
+    assert found.options[0][1].value == float("inf")
+    assert not found.infeasible

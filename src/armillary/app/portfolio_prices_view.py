@@ -12,7 +12,9 @@ HOUR = 3600.0
 
 
 def money(value: float) -> str:
-    """USD in words; what is less than a dollar is nothing."""
+    """USD in words; what is less than a dollar is nothing, what is infinite has no plan."""
+    if not isfinite(value):
+        return "no plan holds"
     return "0 USD" if abs(value) < 1 else show(value, "USD")
 
 

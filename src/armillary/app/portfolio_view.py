@@ -19,6 +19,7 @@ from armillary.app.portfolio_prices_view import (
 from armillary.app.serving_view import Table, grid
 from armillary.portfolio.calendar import Floats
 from armillary.portfolio.records import PAY_AS_YOU_GO
+from armillary.scenario import CPUS
 from armillary.twin import PortfolioAnswer
 from armillary.twin.portfolio_tallies import unmet_share
 
@@ -212,6 +213,10 @@ def quarter_table(answer: PortfolioAnswer) -> Table:
         if unmet
         else "All work is done in all futures."
     )
+    sku = next(k for k in answer.programme.skus if k.name == answer.reference)
+    others = [d.name for d in answer.programme.demands if d.name not in sku.performance and d.name != CPUS]
+    if others:
+        note += f" Demand is shown without {', '.join(others)}, which no {sku.name} does."
     return Table(
         "Quarter by quarter",
         ("quarter", f"demand [{answer.reference}]", "over futures", "accelerators had", "terms busy", "paid"),

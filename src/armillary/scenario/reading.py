@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path as FilePath
 from typing import Any
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ValidationError
 
@@ -232,6 +233,16 @@ def as_understood(scenario: Scenario) -> str:
             f"# workload {served.name}: {d.messages * DAY:,.4g} messages a day in {d.since} "
             f"({d.source}), {mean.input:,.0f} tokens in and {mean.output:,.0f} out each"
         )
+    bought = scenario.purchasing
+    if bought is not None:
+        lines.append(
+            f"# portfolio: {bought.calendar.quarters} quarters from {bought.quarters.labels[0]}, "
+            f"{bought.futures.size} futures, {len(bought.offers)} offers"
+        )
+        lines += [
+            f"#   {o.offer.name}: {np.ravel(o.offer.price)[0] * 3600:.4g} USD per unit-hour ({o.source})"
+            for o in bought.offers
+        ]
     if scenario.serving and scenario.horizon is not None:
         lines.append(f"# planned: {scenario.horizon.quarters} quarters from {scenario.horizon.start}")
     body: str = yaml.safe_dump(dict(scenario.as_written), sort_keys=False, allow_unicode=True, width=100)

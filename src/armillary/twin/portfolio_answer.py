@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -19,11 +20,12 @@ from armillary.portfolio import (
     Ramps,
     Sku,
     Worth,
-    option_value,
     seconds_after,
     simulate_ramps,
     solve,
+    without_option,
 )
+from armillary.portfolio.answers import worth
 from armillary.portfolio.calendar import Floats
 from armillary.portfolio.records import PAY_AS_YOU_GO
 from armillary.scenario import CPUS, RESEARCH, AskedOffer, Purchasing, Scenario
@@ -142,10 +144,7 @@ def portfolio_answer(
     plan, why, options = None, "", tuple[tuple[str, Worth], ...]()
     try:
         plan = solve(programme, gap, seconds)
-        options = tuple(
-            (o.name, at_least_nothing(option_value(programme, o.name, gap, seconds)))
-            for o in programme.options
-        )
+        options = tuple((o.name, _option(programme, plan, o.name, gap, seconds)) for o in programme.options)
     except InfeasibleError as error:
         why = str(error)
     reference = reference_sku(asked, works)
@@ -156,6 +155,14 @@ def portfolio_answer(
         {} if plan is None else spending_of(programme, plan), ramps, _chance(asked, ramps),
         deal_of(scenario, asked), own_or_rent(asked), options,
     )  # fmt: skip
+
+
+def _option(programme: Programme, plan: Plan, name: str, gap: float, seconds: float) -> Worth:
+    """What an option is worth; all there is where no plan holds without it."""
+    try:
+        return at_least_nothing(worth(plan, solve(without_option(programme, name), gap, seconds)))
+    except InfeasibleError:
+        return Worth(inf, (inf, inf), np.full_like(plan.by_future, inf), plan, plan)
 
 
 def at_least_nothing(found: Worth) -> Worth:

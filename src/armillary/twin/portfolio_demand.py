@@ -116,11 +116,10 @@ def _trained(scenario: Scenario, asked: Purchasing, works: Sequence[Work]) -> li
         cluster = float(amount[amount > 0].min())
         priority = scenario.workloads[g.like].priority
         found.append(Demand(g.name, amount, 0.0, COMPUTE, priority, cluster, interruptible=False))
-        lead = min(max(round(asked.lead / QUARTER), 1), g.ready)
-        part = asked.research / (1 - asked.research) * flop / (lead * QUARTER)
-        research[g.ready - lead : g.ready] += (part / rate(works, g.name, first)) * factor[
-            g.ready - lead : g.ready
-        ]
+        lead = max(round(asked.lead / QUARTER), 1)
+        part = asked.research / (1 - asked.research) * flop / (lead * QUARTER) / rate(works, g.name, first)
+        since = max(g.ready - lead, 0)  # what lies before the plan is left out
+        research[since : g.ready] += part * factor[since : g.ready]
     if asked.generations and asked.research:
         priority = min(d.priority for d in found)
         found.append(Demand(RESEARCH, research, 0.0, f"{first} at work", priority))

@@ -26,10 +26,12 @@ from armillary.scenario import (
 from armillary.training import Job, recipe
 from armillary.twin.capacity import need
 from armillary.twin.plan import TrainingPlan, plan_training
-from armillary.twin.serving_sizes import SizedPlace, highest_demand, size_place
+from armillary.twin.serving_sizes import SizedPlace, highest_demand, size_place, sizings
 
 Key = tuple[str, str]
 """A workload and a system, by name."""
+EVEN = 1.0 / 3600
+"""Price of an accelerator where only the fewest are sought: any one will do. [USD/s]"""
 
 
 class Work(NamedTuple):
@@ -51,12 +53,14 @@ class Known:
 
 def calls(scenario: Scenario, asked: Purchasing) -> dict[Key, partial[Any]]:
     """Sizings and searches that the portfolio takes, ready to run: each workload on each system."""
-    horizon = Horizon(asked.origin, asked.calendar.quarters)
+    horizon = scenario.horizon or Horizon(asked.origin, asked.calendar.quarters)
     systems = {k.system.name: k for k in asked.skus if k.system is not None}
     found: dict[Key, partial[Any]] = {}
     for served in scenario.serving.values():
+        # Where the file's clusters have the system, the sizing is that of the serving answer.
+        there = dict(zip((p.system for p in served.places), sizings(served, scenario, horizon), strict=True))
         for name, sku in systems.items():
-            found[served.name, name] = partial(_size, served, sku, horizon)
+            found[served.name, name] = there.get(name) or partial(_size, served, sku, horizon)
     for like in dict.fromkeys(g.like for g in asked.generations):
         for name, sku in systems.items():
             found[like, name] = partial(_plan, scenario.workloads[like], sku, scenario)
@@ -75,7 +79,7 @@ def _size(workload: ServingWorkload, sku: AskedSku, horizon: Horizon) -> SizedPl
     assert sku.accelerator is not None
     place = Partition(sku.system, sku.accelerator, 1)
     asked = highest_demand(workload, horizon)
-    return size_place(workload, ServedOn("", sku.system.name), place, None, 1.0, asked)
+    return size_place(workload, ServedOn("", sku.system.name), place, EVEN, 1.0, asked)
 
 
 def _plan(workload: TrainingWorkload, sku: AskedSku, scenario: Scenario) -> tuple[TrainingPlan | None, str]:
