@@ -38,7 +38,7 @@ def test_a_sample_has_intervals_that_hold_the_whole(capsys, tmp_path):
         assert right["low"] == right["value"] == right["high"]
         found = part["latency"][what]["p50"]
         assert found["low"] < right["value"] < found["high"]
-    assert whole["front_end"] > 0.02
+    assert whole["front_end"] > 0
     assert whole["latency"]["ttft"]["p50"]["value"] > whole["front_end"]
     assert abs(whole["goodput"]["value"] - 0.9) < 0.01
     assert "through the day" in (tmp_path / "x.svg").read_text("utf-8")
@@ -104,7 +104,7 @@ def test_bad_days_are_refused(capsys, tmp_path, monkeypatch, words, says):
 
 
 def test_overload_is_said(capsys):
-    words = "serve day --model llama-3.1-8b --system p5en --messages 5e6 --cells 20 --jobs 1 --queue-limit 3"
+    words = "serve day --model llama-3.1-8b --system p5en --messages 2e7 --cells 20 --jobs 1 --queue-limit 3"
     code, out, err = run(capsys, *words.split(), "--replicas", "1", "--sample", "2", "--mix", MIX, "--json")
     assert code in (0, None)
     assert "overloaded: the peak brings a cell" in err

@@ -132,7 +132,7 @@ class Replica:
         decoding = self.decoding()
         read = cost.kv * sum(s.context() for s in decoding)
         if tokens:
-            beside = cost.beside * len(decoding)
+            beside = cost.beside * len(decoding) + cost.joined * bool(decoding)
             self.end = now + cost.mixed[len(decoding) + tokens] + beside + read + attention
         elif decoding:
             self.end = now + cost.decode[len(decoding)] + read

@@ -15,7 +15,11 @@ HOLDS = [(1, 1, 500), (1, 5, 100), (1, 9, 10**6)]
 """Looks at each step, and how long prompts wait for how many tokens of company."""
 
 
-def engines(role="both"):
+LOOKS = [(1, 0, 0), (2, 0, 0), (7, 0, 0)]
+"""Looks at the queue every so many steps, and no waiting for company."""
+
+
+def engines(role="both", looks=True):
     def build(seed, kv, sequences, tokens, per_step, reserve, chunked, looks):
         rng = np.random.default_rng(seed)
         tokens = max(tokens, sequences)
@@ -24,7 +28,7 @@ def engines(role="both"):
             np.cumsum(rng.uniform(1e-5, 2e-4, tokens + 1)) + 1e-3,
             *rng.uniform(0, 1e-5, 2),
             per_step,
-            rng.uniform(0, 1e-3),
+            *rng.uniform(0, 1e-3, 2),
         )
         return Engine(cost, kv, sequences, tokens, role, reserve, chunked, *looks)
 
@@ -37,7 +41,7 @@ def engines(role="both"):
         st.sampled_from([1.0, 1.0, 1.75, 2.5]),
         st.booleans(),
         st.booleans(),
-        st.sampled_from([(1, 0, 0), (2, 0, 0), (7, 0, 0), *HOLDS[: 3 * (role != "decode")]]),
+        st.sampled_from([*LOOKS, *HOLDS[: 3 * (role != "decode")]] if looks else LOOKS[:1]),
     )
 
 

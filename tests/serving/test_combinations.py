@@ -30,7 +30,7 @@ def pools(draw, model, region):
         draw(maybe),
         draw(maybe),
         draw(st.none() | st.builds(Failures, st.floats(0.02, 1.0), st.floats(1e-3, 0.2))),
-        (draw(st.floats(0, 0.1)), 1e-6),
+        (draw(st.floats(0, 0.1)), 1e-6, draw(st.floats(0, 3))),
         draw(st.none() | st.floats(0, 300)),
         1e-5,
     )

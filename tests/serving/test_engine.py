@@ -74,7 +74,7 @@ def test_table_and_slopes_are_the_step(shipped, model, layout):
     assert cost.mixed[1000] + cost.chunk_kv * 1000 * 500 == pytest.approx(exact, rel=0.03)
     for count in (16, 64, 256):
         exact = float(one.step(Batch(count, count * 2000.0, 1000.0, 1000.0 * 500, 1000.0, 1.0)).total)
-        parts = cost.mixed[1000 + count] + cost.beside * count + cost.kv * count * 2000
+        parts = cost.mixed[1000 + count] + cost.joined + cost.beside * count + cost.kv * count * 2000
         assert parts + cost.chunk_kv * 1000 * 500 == pytest.approx(exact, rel=0.03)
 
 

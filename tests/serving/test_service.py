@@ -111,9 +111,9 @@ def test_outages_hit_the_replica_that_they_name(pool):
 
 def test_front_ends_are_told_apart(pool):
     found = serve(Service((pool(),), (Stream("users", "llama-3.1-8b", asked()),), {}))
-    fixed, token = found.pools[0].pool.front
-    np.testing.assert_allclose(found.front, fixed + token * 1000)
-    bare = found.pools[0].pool._replace(front=(0.0, 0.0))
+    fixed, token, lag = found.pools[0].pool.front
+    np.testing.assert_allclose(found.front, fixed + token * 1000 + lag * found.outcome.tpot)
+    bare = found.pools[0].pool._replace(front=(0.0, 0.0, 0.0))
     plain = simulate(found.requests, bare, routing="least_loaded")
     np.testing.assert_allclose(found.outcome.ttft - found.front, plain.ttft, rtol=1e-9)
 

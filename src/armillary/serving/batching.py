@@ -278,6 +278,7 @@ def plan(
             return now + (
                 table[e.mixed + x.decoding + tokens]
                 + e.beside * x.decoding
+                + (e.joined if x.decoding > 0 else 0.0)
                 + e.kv * x.context
                 + e.chunk_kv * pairs
                 + x.delay

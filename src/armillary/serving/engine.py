@@ -97,13 +97,15 @@ class Replica:
         given = 1.0 if speculation is None else float(speculation.tokens_per_step)
         # Sequences that decode beside one prompt, against as many tokens of prompts.
         some = counts[counts + prompt <= max_tokens]
-        beside = 0.0
+        beside = joined = 0.0
         if len(some):
-            most, whole = some[-1], float(round(prompt))
-            both = self.step(Batch(most, most * near, whole, whole * seen, whole, 1.0)).total
-            counted = mixed[int(most + whole)] + read * most * near + pairs * whole * seen
-            beside = max(float(both - counted) / most, 0.0)
-        return StepCost(np.maximum(decode, 0.0), np.maximum(mixed, 0.0), read, pairs, given, beside)
+            ends, whole = np.array([some[0], some[-1]]), float(round(prompt))
+            both = self.step(Batch(ends, ends * near, whole, whole * seen, whole, 1.0)).total
+            counted = mixed[(ends + whole).astype(int)] + read * ends * near + pairs * whole * seen
+            one, many = both - counted
+            beside = max(float(many - one) / max(float(ends[1] - ends[0]), 1.0), 0.0)
+            joined = max(float(one) - beside * float(ends[0]), 0.0)
+        return StepCost(np.maximum(decode, 0.0), np.maximum(mixed, 0.0), read, pairs, given, beside, joined)
 
 
 def _spread(most: int) -> np.ndarray:

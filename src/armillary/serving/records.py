@@ -97,6 +97,7 @@ ENGINE = np.dtype(
         ("chunk_kv", "f8"),
         ("tokens_per_step", "f8"),
         ("beside", "f8"),
+        ("joined", "f8"),
         ("kv_tokens", "f8"),
         ("max_sequences", "i8"),
         ("max_tokens", "i8"),

@@ -139,7 +139,7 @@ def initial(pools: Sequence[Pool], options: Options) -> State:
     begin = 0
     for g, (i, engine, count, s, entry) in enumerate(groups):
         e, cost, p = eng[g], engine.cost, pools[i]
-        for name in ("kv", "chunk_kv", "tokens_per_step", "beside"):
+        for name in ("kv", "chunk_kv", "tokens_per_step", "beside", "joined"):
             e[name] = getattr(cost, name)
         for name in ("kv_tokens", "max_sequences", "max_tokens", "reserve", "chunked"):
             e[name] = getattr(engine, name)

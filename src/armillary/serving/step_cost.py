@@ -19,7 +19,7 @@ class StepCost(NamedTuple):
 
     A step of B decoding sequences with K tokens of context in all takes ``decode[B] + kv * K``. With chunks
     of c_i prompt tokens that come after p_i tokens already in the cache it takes
-    ``mixed[B + sum(c_i)] + beside * B + kv * K + chunk_kv * sum(c_i * (p_i + c_i / 2))``.
+    ``mixed[B + sum(c_i)] + joined + beside * B + kv * K + chunk_kv * sum(c_i * (p_i + c_i / 2))``.
 
     decode : `[B+1]` of a step of B decoding sequences and no prompt, without reading their KV; entry 0 is
     unused [s].
@@ -27,6 +27,7 @@ class StepCost(NamedTuple):
     over context; entry 0 is unused [s].
     kv : per token of context that decoding sequences read, per step [s].
     chunk_kv : per prompt token x token of context that it attends to [s].
+    joined : of a step with prompts in which any sequence decodes: kernels of its own [s].
     tokens_per_step : that a decode step gives each sequence; above 1 with speculative decoding [-].
     beside : what a decoding sequence takes in a step with prompts beyond one token of them: its part of the
     host's time, its logits, its attention's kernels [s].
@@ -38,6 +39,7 @@ class StepCost(NamedTuple):
     chunk_kv: float
     tokens_per_step: float = 1.0
     beside: float = 0.0
+    joined: float = 0.0
 
 
 class Engine(NamedTuple):
@@ -104,7 +106,8 @@ def checked_engine(engine: Engine, name: str = "engine") -> Engine:
         )
     if not engine.kv_tokens > 0:
         raise InputError(f"kv_tokens of {name} must be above 0. Got {engine.kv_tokens!r} instead.")
-    for what, rate in (("kv", cost.kv), ("chunk_kv", cost.chunk_kv), ("beside", cost.beside)):
+    for what in ("kv", "chunk_kv", "beside", "joined"):
+        rate = getattr(cost, what)
         if not 0 <= rate < np.inf:
             raise InputError(f"{what} of the cost of {name} must be 0 or more, finite. Got {rate!r} instead.")
     if not 1 <= cost.tokens_per_step < np.inf:
