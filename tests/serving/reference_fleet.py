@@ -202,7 +202,8 @@ class Replica:
         decoders = self.decoders()
         read = cost.kv * sum(s.length + 1 + s.generated for s in decoders)
         if tokens:
-            self.end = now + cost.mixed[len(decoders) + tokens] + read + attention + delay
+            beside = cost.beside * len(decoders) + cost.joined * bool(decoders)
+            self.end = now + cost.mixed[len(decoders) + tokens] + beside + read + attention + delay
         elif decoders:
             self.end = now + cost.decode[len(decoders)] + read + delay
         else:
