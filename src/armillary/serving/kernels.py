@@ -119,7 +119,7 @@ def experts_hit(experts: Numeric, copies: Numeric, tokens: Numeric) -> Numeric:
     Examples
     --------
     >>> round(float(experts_hit(256, 8, 64)), 1)
-    222.5
+    222.4
     """
     return experts * -np.expm1(tokens * np.log1p(-np.minimum(copies / experts, 1 - 1e-12)))
 
