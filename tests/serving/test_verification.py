@@ -47,7 +47,7 @@ def test_the_highest_rate_is_the_edge_of_the_target():
 
 
 def test_the_front_end_and_the_handover_are_in_the_first_token():
-    front = FrontEnd(0.1, 0.02, 1e-4, 0.3)
+    front = FrontEnd(0.1, 1e-4, 2.0, 0.3)
     load = drawn(Workload(1.0, 1.0, Mix(Fixed(100), Fixed(3))), 1)
     writer = Engine(StepCost(np.full(101, 0.01), np.full(101, 0.01), 0.0, 0.0), 1e6, 100, 100)
     pools = Pool(writer), Fleet(writer, QUEUE, front, 1.0).pool(1, 1)

@@ -31,6 +31,10 @@ CACHE_MARGIN = 1.1
 """Cache of each attention group over the longest request, at least. [-]"""
 
 
+TURNS = 8
+"""Of the fixed point of how many prompts share a step. [-]"""
+
+
 class Mesh(NamedTuple):
     """Layouts of one engine and precision and their steady states.
 
@@ -116,7 +120,8 @@ def evaluated(one: Replica, load: Load, targets: Targets, step_tokens: int = STE
     -----
     In the time of one step of B sequences that get a tokens each, :math:`a B / n` answers of n tokens end
     and as many prompts are read. With chunked prefill they share steps: a part of the steps takes them on top
-    of the decodes, the others decode alone. Without, they have steps of their own.
+    of the decodes, the others decode alone; arrivals are Poisson, so that a step has prompts as often as any
+    came in the one before. Without, they have steps of their own.
     """
     layout, context, longest = one.layout, load.context, load.longest
     held = one.memory()
@@ -140,14 +145,21 @@ def evaluated(one: Replica, load: Load, targets: Targets, step_tokens: int = STE
     if one.engine == "sglang":
         step = decode + ended * reading
     else:
-        chunk = np.minimum(np.maximum(ended, 1.0) * read, np.maximum(tokens - batch, 1.0))
-        part = ended * read / chunk
-        prompts = np.maximum(chunk / read, 1.0)
-        both = one.step(
-            Batch(batch, batch * context, chunk, chunk * seen, np.minimum(read, chunk), prompts)
-        ).total
-        # Prompts that fill more than every step leave their sequences waiting.
-        step = np.where(part < 1, (1 - part) * decode + part * both, part * both)
+        room = np.maximum(tokens - batch, 1.0)
+        chunk = np.minimum(np.maximum(ended, 1.0) * read, room)
+        for _ in range(TURNS):
+            part = ended * read / chunk
+            prompts = np.maximum(chunk / read, 1.0)
+            both = one.step(
+                Batch(batch, batch * context, chunk, chunk * seen, np.minimum(read, chunk), prompts)
+            ).total
+            # Prompts that fill more than every step leave their sequences waiting.
+            step = np.where(part < 1, (1 - part) * decode + part * both, part * both)
+            # Those that come while a step reads prompts share the next one.
+            after_both, after_decode = (-np.expm1(-ended / step * t) for t in (both, decode))
+            shared = ended * (1 - after_both + after_decode) / after_decode
+            wanted = np.minimum(np.maximum(np.maximum(shared, ended), 1.0) * read, room)
+            chunk = (chunk + wanted) / 2
     front = front_end(one.engine)
     prompt = float(np.percentile(load.read, targets.percentiles[0]))
     chunk = np.minimum(prompt, tokens)
