@@ -29,8 +29,6 @@ WIDEST = 128
 """Accelerators of one replica, at most. [-]"""
 CACHE_MARGIN = 1.1
 """Cache of each attention group over the longest request, at least. [-]"""
-
-
 TURNS = 8
 """Of the fixed point of how many prompts share a step. [-]"""
 
@@ -112,7 +110,7 @@ def layouts(model: Transformer, domain: int, widest: int = WIDEST) -> EngineLayo
 
 
 def evaluated(one: Replica, load: Load, targets: Targets, step_tokens: int = STEP_TOKENS) -> Mesh:
-    """Evaluate all layouts of a replica (arrays `[layout, 1]`) under a load.
+    r"""Evaluate all layouts of a replica (arrays `[layout, 1]`) under a load.
 
     step_tokens : of a step on each attention-parallel rank [token].
 
@@ -120,8 +118,10 @@ def evaluated(one: Replica, load: Load, targets: Targets, step_tokens: int = STE
     -----
     In the time of one step of B sequences that get a tokens each, :math:`a B / n` answers of n tokens end
     and as many prompts are read. With chunked prefill they share steps: a part of the steps takes them on top
-    of the decodes, the others decode alone; arrivals are Poisson, so that a step has prompts as often as any
-    came in the one before. Without, they have steps of their own.
+    of the decodes, the others decode alone. Arrivals are Poisson, so that a step has prompts if any came in the
+    one before: a chain of two states, after a step with prompts with :math:`p_b = 1 - e^{-\lambda t_b}`, after
+    one of decodes with :math:`p_d`. Of all steps :math:`p_d / (1 - p_b + p_d)` have prompts, and each of these
+    as many as come on average over that part. Without chunks, prompts have steps of their own.
     """
     layout, context, longest = one.layout, load.context, load.longest
     held = one.memory()
