@@ -29,7 +29,7 @@ def field_problems(error: ValidationError, source: Source, root: type[BaseModel]
     found = []
     every = error.errors(include_url=False)
     for item in every:
-        path = _in_file(item["loc"], source)
+        path = in_file(item["loc"], source)
         message, hint = item["msg"].removeprefix("Value error, "), ""
         match item["type"]:
             case "missing":
@@ -83,6 +83,17 @@ def short(value: object) -> str:
     return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + "..."
 
 
+def in_file(loc: tuple[int | str, ...], source: Source) -> Path:
+    """The part of pydantic's location that is in the file; its names of union members are not."""
+    path: Path = ()
+    for part in loc:
+        if part == "[key]":
+            break
+        if (*path, part) in source.places:
+            path = (*path, part)
+    return path
+
+
 def _inside(kind: Any, part: str | int) -> Any:
     """Type of a part: a field of a model, an entry of a mapping or of a list."""
     model = _model(kind)
@@ -107,14 +118,3 @@ def _model(kind: Any) -> type[BaseModel] | None:
 
 def _members(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-
-
-def _in_file(loc: tuple[int | str, ...], source: Source) -> Path:
-    """The part of pydantic's location that is in the file; its names of union members are not."""
-    path: Path = ()
-    for part in loc:
-        if part == "[key]":
-            break
-        if (*path, part) in source.places:
-            path = (*path, part)
-    return path

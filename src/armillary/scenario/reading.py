@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from armillary.catalog import Catalog
 from armillary.errors import CatalogError, ScenarioError, did_you_mean
+from armillary.scenario.field_errors import in_file, short
 from armillary.scenario.portfolio_spec import part_at
 from armillary.scenario.resolve import resolve
 from armillary.scenario.scenario import Scenario
@@ -122,7 +123,7 @@ def _problems(error: ValidationError, source: Source) -> list[Problem]:
     found = []
     every = error.errors(include_url=False)
     for item in every:
-        path = _path(item["loc"], source)
+        path = in_file(item["loc"], source)
         message, hint = item["msg"].removeprefix("Value error, "), ""
         match item["type"]:
             case "missing":
@@ -151,13 +152,13 @@ def _problems(error: ValidationError, source: Source) -> list[Problem]:
             case "string_type" if path[:1] == ("models",) and len(path) == 2:
                 continue  # an entry that is no name; what is wrong with it as a mapping is said as well
             case "model_type" | "dict_type" if path[:1] == ("models",) and len(path) == 2:
-                message = f"must be a catalog name, or like: or config:, got {_short(item['input'])}"
+                message = f"must be a catalog name, or like: or config:, got {short(item['input'])}"
             case "model_type" | "dict_type" | "model_attributes_type":
-                message = f"must be a mapping of fields, got {_short(item['input'])}"
+                message = f"must be a mapping of fields, got {short(item['input'])}"
             case "tuple_type":
-                message = f"must be a list, got {_short(item['input'])}"
+                message = f"must be a list, got {short(item['input'])}"
             case _:
-                message = f"{message[0].lower()}{message[1:]}, got {_short(item['input'])}"
+                message = f"{message[0].lower()}{message[1:]}, got {short(item['input'])}"
         found.append(Problem(path, message, hint))
     return found
 
@@ -177,17 +178,6 @@ def _unknown_systems(source: Source, catalog: Catalog) -> list[Problem]:
     return found
 
 
-def _path(loc: tuple[int | str, ...], source: Source) -> Path:
-    """The part of pydantic's location that is in the file; its names of union members are not."""
-    path: Path = ()
-    for part in loc:
-        if part == "[key]":
-            break
-        if (*path, part) in source.places:
-            path = (*path, part)
-    return path
-
-
 def _fields_at(path: Path, source: Source) -> list[str]:
     """Names of the fields that the mapping at `path` may have."""
     table = path[0] if path else ""
@@ -205,11 +195,6 @@ def _fields_at(path: Path, source: Source) -> list[str]:
     elif path:
         part = ENTRIES.get(str(table), ScenarioSpec)
     return [f.alias or name for name, f in part.model_fields.items()]
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def as_understood(scenario: Scenario) -> str:

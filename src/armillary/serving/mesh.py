@@ -117,11 +117,12 @@ def evaluated(one: Replica, load: Load, targets: Targets, step_tokens: int = STE
     Notes
     -----
     In the time of one step of B sequences that get a tokens each, :math:`a B / n` answers of n tokens end
-    and as many prompts are read. With chunked prefill they share steps: a part of the steps takes them on top
-    of the decodes, the others decode alone. Arrivals are Poisson, so that a step has prompts if any came in the
-    one before: a chain of two states, after a step with prompts with :math:`p_b = 1 - e^{-\lambda t_b}`, after
-    one of decodes with :math:`p_d`. Of all steps :math:`p_d / (1 - p_b + p_d)` have prompts, and each of these
-    as many as come on average over that part. Without chunks, prompts have steps of their own.
+    and as many prompts are read. With chunked prefill they share steps: a part of the steps takes them on
+    top of the decodes, the others decode alone. Arrivals are Poisson, so that a step has prompts if any came
+    in the one before: a chain of two states, after a step with prompts with
+    :math:`p_b = 1 - e^{-\lambda t_b}`, after one of decodes with :math:`p_d`. Of all steps
+    :math:`p_d / (1 - p_b + p_d)` have prompts, and each of these as many as come on average over that part.
+    Without chunks, prompts have steps of their own.
     """
     layout, context, longest = one.layout, load.context, load.longest
     held = one.memory()
