@@ -14,7 +14,7 @@ from armillary.portfolio.buying import Bought, buy, means
 from armillary.portfolio.calendar import Floats, Integers, sums
 from armillary.portfolio.committing import Committed, Usage, commit
 from armillary.portfolio.dominance import undominated
-from armillary.portfolio.draft import Draft, Kept
+from armillary.portfolio.draft import Draft, Kept, concatenated
 from armillary.portfolio.matrix import Matrix
 from armillary.portfolio.records import Programme
 from armillary.portfolio.states import States
@@ -399,5 +399,4 @@ def _joined(draft: Draft) -> tuple[tuple[Integers, Integers, Floats], tuple[Inte
     none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     now = [none, *draft.now]
     later = [none, *((s, c, v) for s, c, v, penalty in draft.later if not penalty)]
-    joined = [tuple(np.concatenate(parts) for parts in zip(*some, strict=True)) for some in (now, later)]
-    return joined[0], joined[1]  # type: ignore[return-value]
+    return concatenated(now), concatenated(later)

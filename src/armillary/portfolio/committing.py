@@ -12,7 +12,7 @@ import numpy as np
 
 from armillary.portfolio.buying import Bought, means
 from armillary.portfolio.calendar import QUARTER, Floats, Integers, sums
-from armillary.portfolio.draft import Draft
+from armillary.portfolio.draft import Draft, concatenated
 from armillary.portfolio.records import PAY_AS_YOU_GO, Contract
 
 
@@ -113,9 +113,7 @@ def commit(draft: Draft, usage: Usage, bought: Bought) -> Committed:
                 for s, column, unit in zip(back[0], back[2], back[3], strict=True):
                     build.put(take[g[state == s]], column, -unit * weight[state == s])
             held.append((np.full(len(ends), y), ends, short[of_end]))
-        done.shortfall.append(
-            tuple(np.concatenate(parts) for parts in zip(*held, strict=True))  # type: ignore[arg-type]
-        )
+        done.shortfall.append(concatenated(held))
         if one.prepayment:
             draft.pay_now(one.start, total[i], one.prepayment * sum(share for *_, share in term))
             for first, _, share in term:

@@ -5,9 +5,11 @@ Only numpy.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.calendar import Floats, Integers
@@ -15,6 +17,16 @@ from armillary.portfolio.dominance import needs
 from armillary.portfolio.matrix import Bools, Builder
 from armillary.portfolio.records import PAY_AS_YOU_GO, Programme
 from armillary.portfolio.states import States
+
+T = TypeVar("T", bound=np.generic)
+
+
+def concatenated(
+    triplets: Sequence[tuple[Integers, Integers, NDArray[T]]],
+) -> tuple[Integers, Integers, NDArray[T]]:
+    """Arrays of all triplets, end to end; at least one triplet."""
+    first, second, third = zip(*triplets, strict=True)
+    return np.concatenate(first), np.concatenate(second), np.concatenate(third)
 
 
 class Kept(NamedTuple):
