@@ -13,9 +13,10 @@ from armillary.portfolio import Risk, fan, highs, solve
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.bounds import proven
-from armillary.portfolio.decomposition import decompose, grouped
+from armillary.portfolio.decomposition import decompose
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.draft import Kept
+from armillary.portfolio.grouping import grouped
 from armillary.portfolio.recourse import by_future, holds, recourse
 from armillary.portfolio.states import exact, states
 

@@ -5,6 +5,7 @@ Only numpy. docs/portfolio.md writes the model as equations with the names of th
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +42,13 @@ class Assembly(NamedTuple):
     tags: dict[str, Integers]
 
 
-def assemble(programme: Programme, arrays: Arrays, states: States, kept: Kept | None = None) -> Assembly:
+def assemble(
+    programme: Programme,
+    arrays: Arrays,
+    states: States,
+    kept: Kept | None = None,
+    cutoff: float = math.inf,
+) -> Assembly:
     """Build the matrix.
 
     Parameters
@@ -52,8 +59,10 @@ def assemble(programme: Programme, arrays: Arrays, states: States, kept: Kept | 
     states : States
     kept : Kept or None
         What to build columns for; what is not dominated by default.
+    cutoff : float
+        What a plan that is known costs: plans that cost more may be left out. [scaled money]
     """
-    draft = Draft(programme, arrays, states, kept or Kept(*undominated(programme, arrays)))
+    draft = Draft(programme, arrays, states, kept or Kept(*undominated(programme, arrays)), cutoff)
     build = draft.builder
     unmet = _unmet(draft)
     usage = _use(draft)
@@ -146,6 +155,7 @@ def _open(draft: Draft, usage: Usage, bought: Bought) -> tuple[Integers, Integer
     build.put(rows[place], usage.column[mine], usage.work[mine] * weight)
     whole = _expected(draft)
     build.put(rows, opened[key // quarters // streams], -whole[key // quarters % streams, key % quarters])
+    _scarce(draft, usage, opened)
     purchases = bought.purchases
     buys = np.flatnonzero(opened[arrays.site[purchases.offer]] >= 0)
     group = (arrays.site[purchases.offer] * len(arrays.power) + arrays.sku[purchases.offer]) * quarters
@@ -162,6 +172,27 @@ def _open(draft: Draft, usage: Usage, bought: Bought) -> tuple[Integers, Integer
             build.put(row, one.units, share)
             build.put(row, opened[one.site], -one.most)
     return opened, sites
+
+
+def _scarce(draft: Draft, usage: Usage, opened: Integers) -> None:
+    """Offers with less than what demand asks for, such as spot: a part of a site gives a part of them."""
+    arrays, build, states = draft.arrays, draft.builder, draft.states
+    quarters = draft.programme.calendar.quarters
+    mine = np.flatnonzero(opened[arrays.site[usage.offer]] >= 0)
+    key, place = np.unique(
+        usage.offer[mine] * quarters + states.quarter[usage.state[mine]], return_inverse=True
+    )
+    weight = states.probability[usage.state[mine]]
+    asked = sums(place, usage.most[mine] * weight, len(key))
+    capacity, probability = arrays.capacity, draft.programme.futures.probability
+    had = capacity @ probability if capacity.shape[2] > 1 else capacity[:, :, 0]
+    limit = had[key // quarters, key % quarters]
+    scarce = np.flatnonzero(asked > limit)
+    row_of = np.full(len(key), -1)
+    row_of[scarce] = rows = build.rows("scarce if opened", len(scarce), upper=0.0)
+    inside = row_of[place] >= 0
+    build.put(row_of[place[inside]], usage.column[mine[inside]], weight[inside])
+    build.put(rows, opened[arrays.site[key[scarce] // quarters]], -limit[scarce])
 
 
 def _place(

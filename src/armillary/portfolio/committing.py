@@ -6,6 +6,7 @@ they can be (the convex hull of the tiers). Spending counts at list prices less 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,9 @@ def commit(draft: Draft, usage: Usage, bought: Bought) -> Committed:
     tier = np.array([k for _, k in which], np.int64)
     least = np.array([programme.contracts[c].tiers[k].least for c, k in which]) / money
     most = np.array([programme.contracts[c].tiers[k].most for c, k in which]) / money
-    signed = build.columns("signed", len(which), upper=1.0, integer=True)
+    needed = [_least_paid(draft, programme.contracts[c], k) for c, k in which]
+    affordable = np.array(needed) <= draft.cutoff
+    signed = build.columns("signed", len(which), upper=affordable.astype(float), integer=True)
     total = build.columns("committed", len(which), upper=most)
     for name, limit, sign in (("least", least, -1.0), ("most", most, 1.0)):
         rows = build.rows(f"{name} committed", len(which), upper=0.0)
@@ -114,12 +117,29 @@ def commit(draft: Draft, usage: Usage, bought: Bought) -> Committed:
                     build.put(take[g[state == s]], column, -unit * weight[state == s])
             held.append((np.full(len(ends), y), ends, short[of_end]))
         done.shortfall.append(concatenated(held))
+        if math.isfinite(draft.cutoff) and not one.most_favoured:
+            # What is paid under a contract is a part of what all costs.
+            factor = states.probability * arrays.factor[states.quarter]
+            _, ends, short = done.shortfall[-1]
+            row = build.rows(f"paid if signed {i}", 1, upper=0.0)
+            build.put(row, spent, factor[at] * (1 - kind.discount))
+            build.put(row, short, factor[ends])
+            build.put(row, signed[i], -draft.cutoff)
         if one.prepayment:
             draft.pay_now(one.start, total[i], one.prepayment * sum(share for *_, share in term))
             for first, _, share in term:
                 draft.pay_now(first, total[i], -one.prepayment * share)
     _only_if_signed(draft, usage, bought, done)
     return done
+
+
+def _least_paid(draft: Draft, contract: Contract, tier: int) -> float:
+    """What is paid at least under a tier, in spending or for what is not taken, discounted [money]."""
+    arrays, least = draft.arrays, contract.tiers[tier].least / draft.arrays.scales.money
+    return sum(
+        float(arrays.factor[first:end].min()) * contract.minimum_take * share * least
+        for first, end, share in years(contract, draft.programme.calendar.quarters)
+    )
 
 
 def _eligible(draft: Draft, usage: Usage, bought: Bought) -> Integers:

@@ -1,8 +1,8 @@
-"""Large programmes: a relaxation over few states, its first stage in every future, then finer states.
+"""Large programmes: relaxations over few states bound what all can cost; plans near them are tried in every future.
 
-A round solves the linear relaxation over states that are means of futures (a lower bound, Jensen), rounds
-what is binary, and prices the first stage in every future exactly (an upper bound). Futures of a quarter
-that put the same prices on demand are merged without loss, so that the next round's states follow the prices.
+A round solves the linear relaxation over states that are means of futures (a lower bound, Jensen), and rounds what
+is binary. The plan of that round is made anew over more states, with the binaries held and most columns gone, and
+its first stage is priced in every future exactly (an upper bound). Rounds go to more states.
 """
 
 from __future__ import annotations
@@ -19,25 +19,23 @@ from armillary.portfolio.bounds import proven
 from armillary.portfolio.calendar import Floats, Integers
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.draft import Kept
+from armillary.portfolio.grouping import labelled
 from armillary.portfolio.matrix import Bools
 from armillary.portfolio.plan import gap as gap_of
 from armillary.portfolio.plan import objective
 from armillary.portfolio.records import Programme
-from armillary.portfolio.recourse import Outcome, by_future, holds, recourse, runs
+from armillary.portfolio.recourse import by_future, holds, recourse
+from armillary.portfolio.rounding import CLEAR, FIRST, exchanged, rounded
 from armillary.portfolio.states import exact, states
 
 STATES = (1, 3, 6, 10, 16, 24, 40, 64, 100)
-"""States of a quarter, by round. [-]"""
-SEARCH_SHARE, OPEN_SHARE = 0.5, 0.2
-"""Of the time left that a round may search: over all integers, or over those left open. [-]"""
+"""States of a quarter on average, by round. [-]"""
+SEARCH_SHARE, EXCHANGE_SHARE, REFINE_SHARE = 0.5, 0.25, 0.25
+"""Of the time left, what a round may take: to branch, to exchange sites, and to plan over more states. [-]"""
 SEARCHED = 12_000
-"""Columns up to which a round searches over integers by branching, too; beyond, it rounds. [-]"""
-CLEAR = 0.02
-"""Distance from 0 or 1 up to which a fraction is taken as whole. [-]"""
-OPEN = 0.1
-"""Fraction from which a site is opened, to begin with. [-]"""
-FIRST = ("home", "opened", "signed", "rights")
-"""Blocks of binaries of the first stage."""
+"""Columns up to which a round searches over integers by branching; beyond, it rounds and exchanges. [-]"""
+GROWTH = 1.7
+"""Power of the number of columns that the time of a linear programme goes with, about. [-]"""
 LEAST = 60.0
 """A plan is looked for this long, whatever the limit. [s]"""
 
@@ -54,100 +52,112 @@ class Best(NamedTuple):
 
 def decompose(programme: Programme, arrays: Arrays, gap: float, until: float) -> Best | None:
     """Solve by rounds until the gap or the time; None where no round found a plan."""
-    kept = Kept(*undominated(programme, arrays))
-    whole = assemble(programme, arrays, exact(programme.futures), kept)
-    futured = by_future(programme, whole)
-    features = _demand_features(arrays)
-    best_x, best, bound = None, np.inf, -np.inf
-    chosen: dict[str, Floats] | None = None
-    for size in STATES:
-        labels = _labels(programme, features, min(size, programme.futures.size))
-        coarse = assemble(programme, arrays, states(programme.futures, labels), kept)
-        left = max(until - perf_counter(), LEAST if best_x is None else 0.0)
-        relaxed = highs.solve(coarse.matrix, relaxed=True, seconds=left)
-        if relaxed.status != "optimal":
+    rounds = _Rounds(programme, arrays, until)
+    for size in rounds.sizes:
+        coarse = rounds.assembled(size)
+        relaxed = rounds.bounded(coarse)
+        if relaxed is None:
             break
-        if len(relaxed.duals):
-            relaxed, least = counted(coarse, relaxed, max(until - perf_counter(), 1.0))
-            bound = max(bound, least)
-        point = rounded(arrays, coarse, relaxed, chosen)
-        left = until - perf_counter()
-        if chosen is None and len(point) and len(coarse.matrix.cost) > SEARCHED and left > 0:
-            point = searched(coarse, relaxed.x, point, gap / 2, left * OPEN_SHARE)
-        if len(coarse.matrix.cost) <= SEARCHED and left > 0:
-            found = highs.solve(
-                coarse.matrix, seconds=left * SEARCH_SHARE, gap=gap / 2, start=point if len(point) else None
-            )
-            bound = max(bound, found.bound)
-            point = found.x if len(found.x) else point
+        point = rounds.planned(coarse, relaxed, gap)
         if not len(point):
             break
-        chosen = {name: point[coarse.matrix.blocks[name]] for name in FIRST if name in coarse.matrix.blocks}
-        outcome = recourse(programme, arrays, whole, futured, carried(coarse, point, whole))
-        if outcome.feasible and holds(whole, outcome.x):
-            value = objective(programme, arrays, whole, outcome.x)
-            if value < best:
-                best_x, best = outcome.x, value
-            features = _price_features(programme, whole, outcome)
-        if gap_of(best, bound) <= gap or perf_counter() > until or size >= programme.futures.size:
+        rounds.refined(coarse, point, size)
+        if gap_of(rounds.value, rounds.bound) <= gap or perf_counter() > until:
             break
-    if best_x is None:
+    if not len(rounds.x):
         return None
-    return Best(whole, best_x, best, bound, gap_of(best, bound) <= gap)
+    return Best(
+        rounds.whole, rounds.x, rounds.value, rounds.bound, gap_of(rounds.value, rounds.bound) <= gap
+    )
 
 
-def _demand_features(arrays: Arrays) -> Floats:
-    """Demand of each stream against its own largest in the quarter, `[stream, quarter, future]`."""
-    peak = arrays.demand.max(2, keepdims=True)
-    return np.asarray(arrays.demand / np.where(peak > 0, peak, 1.0))
+class _Rounds:
+    """What rounds find: the best plan, the highest bound, what is held, and prices of demand."""
 
+    def __init__(self, programme: Programme, arrays: Arrays, until: float) -> None:
+        self.programme, self.arrays, self.until = programme, arrays, until
+        self.kept = Kept(*undominated(programme, arrays))
+        self.nodes = exact(programme.futures)
+        self.whole = assemble(programme, arrays, self.nodes, self.kept)
+        self.futured = by_future(programme, self.whole)
+        self.x, self.value, self.bound = np.zeros(0), np.inf, -np.inf
+        self.chosen: dict[str, Floats] | None = None
+        self.prices: Floats | None = None
+        self.pace = self.took = 0.0
+        quarters = programme.calendar.quarters
+        fewer = (min(quarters * each, self.nodes.size) for each in STATES)
+        self.sizes = sorted({*fewer, self.nodes.size})
 
-def _price_features(programme: Programme, whole: Assembly, outcome: Outcome) -> Floats:
-    """Prices of demand in each future, `[stream, quarter, future]`, against the stream's mean price."""
-    rows = whole.matrix.row_blocks["demand"]
-    weight = whole.states.probability
-    prices = outcome.prices[rows].reshape(whole.demand.shape) / weight
-    mean = (prices * weight).sum(1, keepdims=True) / max(programme.calendar.quarters, 1)
-    scaled = prices / np.where(mean > 0, mean, 1.0)
-    # Where prices are alike, demand tells states apart, a little.
-    peak = whole.demand.max(1, keepdims=True)
-    near = whole.demand / np.where(peak > 0, peak, 1.0)
-    return np.asarray((scaled + 0.1 * near)[:, whole.states.of])
+    def left(self) -> float:
+        return self.until - perf_counter()
 
+    def assembled(self, size: int) -> Assembly:
+        """Over at most so many states."""
+        programme, arrays = self.programme, self.arrays
+        if size >= self.nodes.size:
+            return assemble(programme, arrays, self.nodes, self.kept, self.value)
+        labels = labelled(programme, arrays, size, self.prices)
+        return assemble(programme, arrays, states(programme.futures, labels), self.kept, self.value)
 
-def _labels(programme: Programme, features: Floats, size: int) -> Integers:
-    """Futures of each quarter in at most `size` groups of like features; whole futures where risk counts."""
-    streams, quarters, count = features.shape
-    if programme.risk.weight > 0:
-        flat = features.reshape(streams * quarters, count).T
-        return np.tile(grouped(flat, size), (quarters, 1))
-    labels = np.stack([grouped(features[:, t].T, size) for t in range(quarters)])
-    for t in range(quarters):
-        nodes = len(np.unique(programme.futures.node[t]))
-        if nodes <= size:
-            labels[t] = np.unique(programme.futures.node[t], return_inverse=True)[1]
-    return labels
+    def bounded(self, coarse: Assembly) -> highs.Solved | None:
+        """Raise the bound by the relaxation; None where it was not solved in time."""
+        left = max(self.left(), LEAST if not len(self.x) else 0.0)
+        columns = len(coarse.matrix.cost)
+        # A relaxation that will not be solved in time still bounds, if what is solved is all of it.
+        quick = self.pace * columns**GROWTH < 0.6 * left
+        relaxed = highs.solve(coarse.matrix, relaxed=True, seconds=left, presolve=quick)
+        if len(relaxed.duals):
+            self.bound = max(self.bound, proven(coarse, relaxed.duals))
+        if relaxed.status != "optimal":
+            return None
+        self.pace = max(self.pace, relaxed.seconds / columns**GROWTH)
+        relaxed, least = counted(coarse, relaxed, max(self.left(), 1.0))
+        self.bound = max(self.bound, least)
+        return relaxed
 
+    def planned(self, coarse: Assembly, relaxed: highs.Solved, gap: float) -> Floats:
+        """A plan over the states of a round: searched if small; else rounded or held, and exchanged."""
+        programme, arrays, m = self.programme, self.arrays, coarse.matrix
+        began = perf_counter()
+        point = rounded(programme, arrays, coarse, relaxed.x)
+        self.took = (perf_counter() - began) / 2
+        if self.chosen is not None:
+            other = rounded(programme, arrays, coarse, relaxed.x, self.chosen)
+            if len(other) and not (len(point) and m.cost @ point < m.cost @ other):
+                point = other
+        left = self.left()
+        if len(m.cost) <= SEARCHED and left > 0:
+            found = highs.solve(
+                m, seconds=left * SEARCH_SHARE, gap=gap / 2, start=point if len(point) else None
+            )
+            self.bound = max(self.bound, found.bound)
+            return found.x if len(found.x) else point
+        if len(point) and left > 0:
+            point = exchanged(programme, arrays, coarse, point, relaxed.x, left * EXCHANGE_SHARE)
+        return point
 
-def grouped(points: Floats, size: int) -> Integers:
-    """Groups of near points: the widest group is parted at its mean, again and again (no randomness)."""
-    label = np.zeros(len(points), np.int64)
-    for new in range(1, size):
-        spread = np.zeros(new)
-        for g in range(new):
-            mine = points[label == g]
-            spread[g] = ((mine - mine.mean(0)) ** 2).sum() if len(mine) > 1 else 0.0
-        g = int(spread.argmax())
-        if spread[g] <= 1e-12:
-            break
-        mine = np.flatnonzero(label == g)
-        away = points[mine] - points[mine].mean(0)
-        axis = int((away**2).sum(0).argmax())
-        order = away[:, axis]
-        label[
-            mine[order > np.median(order)] if (order > np.median(order)).any() else mine[order == order.max()]
-        ] = new
-    return label
+    def refined(self, coarse: Assembly, point: Floats, size: int) -> None:
+        """Plan over as many states as there is time for, with what is binary held; price it in all futures."""
+        programme, arrays, whole = self.programme, self.arrays, self.whole
+        self.chosen = {
+            name: point[coarse.matrix.blocks[name]] for name in FIRST if name in coarse.matrix.blocks
+        }
+        most = REFINE_SHARE * self.left()
+        finer = [n for n in self.sizes if n > size and self.took * (n / size) ** GROWTH < most]
+        if finer:
+            fine = self.assembled(finer[-1])
+            other = rounded(programme, arrays, fine, None, self.chosen)
+            if len(other):
+                coarse, point = fine, other
+        outcome = recourse(programme, arrays, whole, self.futured, carried(coarse, point, whole))
+        if not outcome.feasible or not holds(whole, outcome.x):
+            return
+        value = objective(programme, arrays, whole, outcome.x)
+        if value < self.value:
+            self.x, self.value = outcome.x, value
+        rows = whole.matrix.row_blocks["demand"]
+        prices = outcome.prices[rows].reshape(whole.demand.shape) / whole.states.probability
+        self.prices = prices[:, whole.states.of]
 
 
 def counted(assembly: Assembly, relaxed: highs.Solved, seconds: float) -> tuple[highs.Solved, float]:
@@ -176,63 +186,6 @@ def counted(assembly: Assembly, relaxed: highs.Solved, seconds: float) -> tuple[
     if not leaves:
         return relaxed, below
     return min(leaves, key=lambda leaf: leaf.value), max(min(bounds), below)
-
-
-def searched(assembly: Assembly, relaxed: Floats, point: Floats, gap: float, seconds: float) -> Floats:
-    """A better point by branching on the binaries that a relaxation leaves open; the others stay."""
-    m = assembly.matrix
-    lower, upper = m.lower.copy(), m.upper.copy()
-    for name in ("home", "opened"):
-        block = m.blocks[name]
-        fraction = relaxed[block]
-        lower[block] = np.where(fraction > 1 - CLEAR, 1.0, 0.0)
-        upper[block] = np.where((fraction < CLEAR) & (np.round(point[block]) < 1), 0.0, 1.0)
-    found = highs.solve(m, seconds=seconds, gap=gap, start=point, lower=lower, upper=upper)
-    return found.x if len(found.x) and found.value < m.cost @ point else point
-
-
-def rounded(
-    arrays: Arrays, assembly: Assembly, relaxed: highs.Solved, chosen: dict[str, Floats] | None = None
-) -> Floats:
-    """A point with whole binaries near a relaxed one: homes, sites, contracts, rights, then all else."""
-    m = assembly.matrix
-    x = relaxed.x
-    lower, upper = m.lower.copy(), m.upper.copy()
-
-    def fix(columns: Integers, value: Floats) -> None:
-        lower[columns] = upper[columns] = value
-
-    home = np.zeros(len(assembly.home))
-    for w in np.unique(assembly.home_stream):
-        mine = np.flatnonzero(assembly.home_stream == w)
-        first = mine[x[assembly.home[mine]].argmax()]
-        home[first] = 1.0 if x[assembly.home[mine]].sum() > 0.5 else 0.0
-    fix(assembly.home, home)
-    sites = assembly.sites_opened
-    columns = assembly.opened[sites]
-    opened = x[columns] > OPEN
-    homes = assembly.home_network[home > 0.5]
-    opened |= np.isin(arrays.network[sites], homes) & (x[columns] > CLEAR)
-    fix(columns, opened.astype(float))
-    committed = assembly.committed
-    tier = np.zeros(len(committed.signed))
-    for c in np.unique(committed.contract):
-        mine = np.flatnonzero(committed.contract == c)
-        forced = m.row_lower[m.row_blocks["one tier"]][c] > 0.5
-        if forced or x[committed.signed[mine]].sum() > 0.5:
-            tier[mine[x[committed.signed[mine]].argmax()]] = 1.0
-    fix(committed.signed, tier)
-    fix(assembly.bought.rights, (x[assembly.bought.rights] > 0.5).astype(float))
-    for name, block in m.blocks.items():
-        if name.startswith("whole "):
-            fix(np.arange(block.start, block.stop), np.round(x[block]))
-    for name, value in (chosen or {}).items():
-        lower[m.blocks[name]] = upper[m.blocks[name]] = np.round(value)
-    fixed = m._replace(lower=lower, upper=upper)
-    found = highs.solve(fixed, relaxed=True)
-    if len(found.x):
-        found = runs(arrays, assembly, fixed, np.arange(len(x)), found)
-    return found.x
 
 
 def carried(coarse: Assembly, point: Floats, whole: Assembly) -> Floats:

@@ -5,6 +5,7 @@ Only numpy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +18,9 @@ from armillary.portfolio.dominance import needs
 from armillary.portfolio.matrix import Bools, Builder
 from armillary.portfolio.records import PAY_AS_YOU_GO, Programme
 from armillary.portfolio.states import States
+
+CUT = 1e-6
+"""By which what is cut off has to cost more than what is known. [-]"""
 
 T = TypeVar("T", bound=np.generic)
 
@@ -71,10 +75,16 @@ class Purchases:
 
 
 class Draft:
-    """An assembly under way; costs are kept with their quarter or state until all are known."""
+    """An assembly under way; costs are kept with their quarter or state until all are known.
 
-    def __init__(self, programme: Programme, arrays: Arrays, states: States, kept: Kept) -> None:
+    cutoff : plans that cost more may be left out [scaled money].
+    """
+
+    def __init__(
+        self, programme: Programme, arrays: Arrays, states: States, kept: Kept, cutoff: float = math.inf
+    ) -> None:
         self.programme, self.arrays, self.states, self.kept = programme, arrays, states, kept
+        self.cutoff = cutoff * (1 + CUT)
         self.builder = Builder()
         self.demand = states.mean(arrays.demand)
         self.needs = needs(arrays)

@@ -64,8 +64,7 @@ def solve(
     relaxed: bool = False,
     seconds: float = math.inf,
     gap: float = 1e-6,
-    solver: str = "choose",
-    crossover: bool = True,
+    presolve: bool = True,
     start: Floats | None = None,
     lower: Floats | None = None,
     upper: Floats | None = None,
@@ -82,10 +81,8 @@ def solve(
         Time limit. [s]
     gap : float
         Relative gap at which a search over integers stops. [-]
-    solver : str
-        Of linear programmes: "choose", "simplex", "hipo" (interior point).
-    crossover : bool
-        Whether an interior point is turned into a vertex.
+    presolve : bool
+        Without it a linear programme that is stopped still gives the prices that it had.
     start : array or None
         A point to begin the search over integers with.
     lower, upper : array or None
@@ -97,8 +94,8 @@ def solve(
     highspy = library()
     model = highspy.Highs()
     for name, value in (
-        ("output_flag", False), ("mip_rel_gap", gap), ("solver", solver),
-        ("run_crossover", "on" if crossover else "off"), ("threads", 2), ("random_seed", 0),
+        ("output_flag", False), ("mip_rel_gap", gap), ("threads", 2), ("random_seed", 0),
+        ("presolve", "choose" if presolve else "off"),
     ):  # fmt: skip
         model.setOptionValue(name, value)
     if math.isfinite(seconds):

@@ -42,6 +42,21 @@ class Matrix(NamedTuple):
         return np.asarray(sums[self.start[1:]] - sums[self.start[:-1]])
 
 
+    def part(self, columns: Integers, rows: Bools) -> Matrix:
+        """Some columns in some rows, by themselves; `blocks` and `row_blocks` are of the whole."""
+        sizes = self.start[columns + 1] - self.start[columns]
+        start = np.concatenate([[0], np.cumsum(sizes)])
+        entries = np.arange(start[-1]) - np.repeat(start[:-1], sizes) + np.repeat(self.start[columns], sizes)
+        number = np.cumsum(rows) - 1
+        kept = rows[self.row[entries]]
+        row = number[self.row[entries][kept]]
+        return self._replace(
+            cost=self.cost[columns], lower=self.lower[columns], upper=self.upper[columns],
+            integer=self.integer[columns], row_lower=self.row_lower[rows], row_upper=self.row_upper[rows],
+            start=np.concatenate([[0], np.cumsum(kept)])[start], row=row, value=self.value[entries][kept],
+        )  # fmt: skip
+
+
 class Builder:
     """Collects blocks of columns and rows, and entries between them."""
 

@@ -6,6 +6,7 @@ which they are still one; use in those is held, too, as planned.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,10 @@ from armillary.portfolio.matrix import Bools, Matrix
 from armillary.portfolio.records import Programme
 
 SHARED = -1
+WORKERS = 2
+"""Futures that are solved at once. [-]"""
 MEANS = (
-    "use if opened", "use at home", "all at home", "give if opened", "exercise if opened", "use if signed",
+    "use if opened", "scarce if opened", "use at home", "all at home", "give if opened", "exercise if opened", "use if signed",
     "costs of states", "excess",
 )  # fmt: skip
 """Rows over the mean of futures (in one future: what is closed is not used), and rows of risk."""
@@ -90,7 +93,7 @@ def by_future(programme: Programme, assembly: Assembly) -> Futured:
 
 
 def closed(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) -> Bools:
-    """Columns that must be 0: at closed sites, away from home, without the contract."""
+    """Columns that must be 0: at closed sites, away from home, without the contract; not purchases."""
     usage, clusters, committed = assembly.usage, assembly.bought.clusters, assembly.committed
     opened = np.ones(len(arrays.opening), bool)
     opened[assembly.sites_opened] = x[assembly.opened[assembly.sites_opened]] > 0.5
@@ -157,35 +160,27 @@ def recourse(
     x = np.where(futured.column == SHARED, shared, 0.0)
     left = m.times(x)
     prices = np.zeros(len(m.row_lower))
-    order = np.argsort(futured.column, kind="stable")
+    used = np.flatnonzero((futured.column != SHARED) & ~closed(programme, arrays, assembly, shared))
+    order = used[np.argsort(futured.column[used], kind="stable")]
     bounds = np.searchsorted(futured.column[order], np.arange(futured.column.max() + 2))
-    lower, upper = m.lower.copy(), m.upper.copy()
-    own = closed(programme, arrays, assembly, shared) & (futured.column != SHARED)
-    upper[own] = 0.0
-    for f in range(int(futured.column.max()) + 1):
-        columns = order[bounds[f] : bounds[f + 1]]
-        sizes = m.start[columns + 1] - m.start[columns]
-        start = np.concatenate([[0], np.cumsum(sizes)])
-        entries = np.arange(start[-1]) - np.repeat(start[:-1], sizes) + np.repeat(m.start[columns], sizes)
-        rows = np.flatnonzero((futured.row == f) & ~skip)
-        number = np.full(len(m.row_lower), -1)
-        number[rows] = np.arange(len(rows))
-        row = number[m.row[entries]]
-        kept = row >= 0
-        sizes = np.add.reduceat(kept, start[:-1]) if len(columns) else sizes
-        part = m._replace(
-            cost=m.cost[columns], lower=lower[columns], upper=upper[columns], integer=m.integer[columns],
-            row_lower=m.row_lower[rows] - left[rows], row_upper=m.row_upper[rows] - left[rows],
-            start=np.concatenate([[0], np.cumsum(sizes)]), row=row[kept], value=m.value[entries][kept],
-        )  # fmt: skip
+    held = m._replace(row_lower=m.row_lower - left, row_upper=m.row_upper - left)
+
+    def one(future: int) -> tuple[Integers, Bools, highs.Solved]:
+        columns = order[bounds[future] : bounds[future + 1]]
+        rows = (futured.row == future) & ~skip
+        part = held.part(columns, rows)
         found = highs.solve(part, relaxed=True)
         if len(found.x) and part.integer.any():
             found = runs(arrays, assembly, part, columns, found)
-        if not len(found.x):
-            return Outcome(x, False, prices)
-        x[columns] = found.x
-        if len(found.duals):
-            prices[rows] = found.duals
+        return columns, rows, found
+
+    with ThreadPoolExecutor(WORKERS) as both:
+        for columns, rows, found in both.map(one, range(int(futured.column.max()) + 1)):
+            if not len(found.x):
+                return Outcome(x, False, prices)
+            x[columns] = found.x
+            if len(found.duals):
+                prices[rows] = found.duals
     return Outcome(x, True, prices)
 
 

@@ -18,6 +18,7 @@ from armillary.portfolio.states import exact
 
 LINKS = (
     "use if opened",
+    "scarce if opened",
     "buy if opened",
     "use at home",
     "all at home",

@@ -14,11 +14,12 @@ from armillary.portfolio.assembly import Assembly, assemble
 from armillary.portfolio.calendar import Floats
 from armillary.portfolio.checking import check
 from armillary.portfolio.conflicts import conflict
-from armillary.portfolio.decomposition import Best, decompose, rounded
+from armillary.portfolio.decomposition import Best, decompose
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.plan import Plan, plan_of
 from armillary.portfolio.plan import gap as gap_of
 from armillary.portfolio.records import Programme
+from armillary.portfolio.rounding import rounded
 from armillary.portfolio.states import exact
 
 WHOLE = 20_000
@@ -66,7 +67,7 @@ def solve(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, s
     found = highs.solve(whole.matrix, gap=gap, seconds=seconds - (perf_counter() - began))
     x = found.x
     if not len(x) and found.status == "time limit":
-        x = _some(arrays, whole)
+        x = _some(programme, arrays, whole)
     if not len(x):
         raise InfeasibleError(_why(programme))
     status = "optimal" if found.status == "optimal" else "time limit"
@@ -92,10 +93,10 @@ def _size(programme: Programme, arrays: Arrays) -> int:
     return int(undominated(programme, arrays)[0].sum()) * nodes
 
 
-def _some(arrays: Arrays, whole: Assembly) -> Floats:
+def _some(programme: Programme, arrays: Arrays, whole: Assembly) -> Floats:
     """A plan where the search had no time to find one: the relaxation, rounded."""
     relaxed = highs.solve(whole.matrix, relaxed=True)
-    return rounded(arrays, whole, relaxed) if len(relaxed.x) else relaxed.x
+    return rounded(programme, arrays, whole, relaxed.x) if len(relaxed.x) else relaxed.x
 
 
 def feasible(programme: Programme) -> bool:

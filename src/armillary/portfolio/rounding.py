@@ -1,0 +1,225 @@
+"""A plan near a relaxation's: which homes, sites, tiers and rights to take, and the best of all else with them.
+
+With what is binary held, most columns are 0 (all that is at closed sites), and the programme is a small linear
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import perf_counter
+
+import numpy as np
+
+from armillary.portfolio import highs
+from armillary.portfolio.arrays import Arrays
+from armillary.portfolio.assembly import Assembly
+from armillary.portfolio.calendar import Floats, Integers, sums
+from armillary.portfolio.committing import years
+from armillary.portfolio.matrix import Bools
+from armillary.portfolio.records import Contract, Programme
+from armillary.portfolio.recourse import closed, runs
+
+FIRST = ("home", "opened", "signed", "rights")
+"""Blocks of binaries of the first stage."""
+CLEAR = 0.02
+"""Distance from 0 or 1 up to which a fraction is taken as whole. [-]"""
+OPEN = 0.1
+"""Fraction from which a site is opened, to begin with. [-]"""
+BETTER = 1e-5
+"""By which a change of sites has to be cheaper to be made. [-]"""
+TRIES = 4
+"""Of tiers, each for what is spent under those of the one before. [-]"""
+
+
+def rounded(
+    programme: Programme,
+    arrays: Arrays,
+    assembly: Assembly,
+    relaxed: Floats | None,
+    chosen: dict[str, Floats] | None = None,
+) -> Floats:
+    """A point with whole binaries near a relaxed one; empty where none was found.
+
+    Parameters
+    ----------
+    programme, arrays, assembly
+    relaxed : array or None
+        A point; the best with `chosen` held by default.
+    chosen : dict or None
+        Binaries by block that are held as they are given; with a point, tiers are only begun with.
+    """
+    m = assembly.matrix
+    x = best(programme, arrays, assembly, chosen or {}) if relaxed is None else relaxed
+    whole = any(name.startswith("whole ") for name in m.blocks)
+    if not len(x) or (relaxed is None and not whole):
+        return x
+    held = {
+        "home": _homes(assembly, x),
+        "rights": (x[assembly.bought.rights] > 0.5).astype(float),
+        **{name: np.round(x[block]) for name, block in m.blocks.items() if name.startswith("whole ")},
+        **(chosen or {}),
+    }
+    held.setdefault("opened", _sites(arrays, assembly, x, held["home"]))
+    tiers = held["signed"] if "signed" in held else _tiers(programme, arrays, assembly, x)
+    point, value = np.zeros(0), np.inf
+    for _ in range(TRIES):
+        found = best(programme, arrays, assembly, {**held, "signed": tiers})
+        if not len(found) or m.cost @ found >= value:
+            break
+        point, value = found, float(m.cost @ found)
+        again = _tiers(programme, arrays, assembly, found)
+        if np.array_equal(again, tiers):
+            break
+        tiers = again
+    return point
+
+
+def best(programme: Programme, arrays: Arrays, assembly: Assembly, held: dict[str, Floats]) -> Floats:
+    """The best point with binaries held, by block; empty where there is none.
+
+    Homes that are not held may be parts of any network with an opened site.
+    """
+    m = assembly.matrix
+    lower, upper = m.lower.copy(), m.upper.copy()
+    for name, value in held.items():
+        lower[m.blocks[name]] = upper[m.blocks[name]] = np.round(value)
+    if "home" not in held:
+        upper[assembly.home] = np.isin(assembly.home_network, arrays.network[_open(arrays, assembly, upper)])
+    fixed = m._replace(lower=lower, upper=upper)
+    out = closed(programme, arrays, assembly, upper)
+    out[assembly.bought.columns] |= ~_open(arrays, assembly, upper)[arrays.site[assembly.bought.purchases.offer]]
+    columns = np.flatnonzero(~out)
+    rows = (m.row_lower > 0) | (m.row_upper < 0)
+    entry = np.repeat(np.arange(len(m.cost)), np.diff(m.start))
+    inside = np.zeros(len(m.cost), bool)
+    inside[columns] = True
+    rows[m.row[inside[entry]]] = True
+    part = fixed.part(columns, rows)
+    found = highs.solve(part, relaxed=True)
+    if len(found.x):
+        found = runs(arrays, assembly, part, columns, found)
+    if not len(found.x):
+        return found.x
+    x = np.zeros(len(m.cost))
+    x[columns] = found.x
+    return x
+
+
+def exchanged(
+    programme: Programme, arrays: Arrays, assembly: Assembly, point: Floats, relaxed: Floats, seconds: float
+) -> Floats:
+    """A point with other rights, tiers and sites, as long as one change at a time makes it cheaper.
+
+    Sites that the relaxation uses most, then those that cost least, are tried first.
+    """
+    until = perf_counter() + seconds
+    m = assembly.matrix
+    held = {
+        name: np.round(point[block])
+        for name, block in m.blocks.items()
+        if name in ("signed", "rights", "opened") or name.startswith("whole ")
+    }
+    order = np.lexsort((m.cost[m.blocks["opened"]], -relaxed[m.blocks["opened"]]))
+    found, value = point, float(m.cost @ point)
+    moves = _moves(assembly, held, order)
+    while perf_counter() < until and (move := next(moves, None)) is not None:
+        trial = {**held, move[0]: move[1]}
+        other = best(programme, arrays, assembly, trial)
+        if len(other) and m.cost @ other < value * (1 - BETTER):
+            held, found, value = trial, other, float(m.cost @ other)
+            moves = _moves(assembly, held, order)
+    if found is point:
+        return point
+    whole = best(programme, arrays, assembly, {**held, "home": _homes(assembly, found)})
+    return whole if len(whole) and m.cost @ whole < m.cost @ point else point
+
+
+def _moves(assembly: Assembly, held: dict[str, Floats], order: Integers) -> Iterator[tuple[str, Floats]]:
+    """Each right taken or not; each contract with another tier or none; sites closed, exchanged and opened."""
+    for i, right in enumerate(held["rights"]):
+        yield "rights", _with(held["rights"], {i: 1 - right})
+    committed = assembly.committed
+    affordable = assembly.matrix.upper[committed.signed] > 0
+    for c in np.unique(committed.contract):
+        mine = np.flatnonzero(committed.contract == c).tolist()
+        none = dict.fromkeys(mine, 0.0)
+        for change in (none, *({**none, i: 1.0} for i in mine if affordable[i])):
+            if any(held["signed"][i] != value for i, value in change.items()):
+                yield "signed", _with(held["signed"], change)
+    opened = held["opened"] > 0.5
+    used, others = order[opened[order]][::-1].tolist(), order[~opened[order]].tolist()
+    for change in (
+        *({a: 0.0} for a in used), *({a: 0.0, b: 1.0} for b in others for a in used), *({b: 1.0} for b in others)
+    ):  # fmt: skip
+        yield "opened", _with(held["opened"], change)
+
+
+def _with(values: Floats, change: dict[int, float]) -> Floats:
+    """Values, some of them changed."""
+    values = values.copy()
+    values[list(change)] = list(change.values())
+    return values
+
+
+def _open(arrays: Arrays, assembly: Assembly, x: Floats) -> Bools:
+    """Whether each site is open; those that cost nothing to open are."""
+    opened = np.ones(len(arrays.opening), bool)
+    opened[assembly.sites_opened] = x[assembly.opened[assembly.sites_opened]] > 0.5
+    return opened
+
+
+def _homes(assembly: Assembly, x: Floats) -> Floats:
+    """The network that has most of each run, if it runs at all."""
+    home = np.zeros(len(assembly.home))
+    for w in np.unique(assembly.home_stream):
+        mine = np.flatnonzero(assembly.home_stream == w)
+        first = mine[x[assembly.home[mine]].argmax()]
+        home[first] = 1.0 if x[assembly.home[mine]].sum() > 0.5 else 0.0
+    return home
+
+
+def _sites(arrays: Arrays, assembly: Assembly, x: Floats, home: Floats) -> Floats:
+    """Sites that are opened by more than a small part, and all of homes."""
+    sites = assembly.sites_opened
+    part = x[assembly.opened[sites]]
+    homes = assembly.home_network[home > 0.5]
+    return np.asarray((part > OPEN) | (np.isin(arrays.network[sites], homes) & (part > CLEAR)), float)
+
+
+def _tiers(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) -> Floats:
+    """For each contract the tier that saves most on what a point spends with its provider, if any does."""
+    committed, states, m = assembly.committed, assembly.states, assembly.matrix
+    signed = np.zeros(len(committed.signed))
+    affordable = m.upper[committed.signed] > 0
+    quarters = programme.calendar.quarters
+    left: dict[str, Floats] = {}
+    for c, contract in enumerate(programme.contracts):
+        mine = np.flatnonzero((committed.contract == c) & affordable)
+        if contract.provider not in left:
+            p = arrays.providers.index(contract.provider)
+            left[contract.provider] = -m.times(x)[m.row_blocks[f"list price {p}"]]
+        # Spending that is under no contract, and under this.
+        spent = left[contract.provider].copy()
+        for i in np.flatnonzero(committed.contract == c):
+            state, column = committed.spend[i]
+            np.add.at(spent, state, x[column])
+        mean = sums(states.quarter, states.probability * spent, quarters)
+        saved = [_saved(arrays, contract, int(committed.tier[i]), mean) for i in mine]
+        wanted = x[committed.signed[mine]].sum() > 0.5 or contract.signed
+        if saved and (wanted or max(saved) > 0):
+            signed[mine[int(np.argmax(saved))]] = 1.0
+            left[contract.provider][:] = 0.0
+    return signed
+
+
+def _saved(arrays: Arrays, contract: Contract, tier: int, spent: Floats) -> float:
+    """What a tier saves on spending at list prices by quarter, less what is paid for what is not taken."""
+    kind = contract.tiers[tier]
+    saved = 0.0
+    for first, end, share in years(contract, len(spent)):
+        saved += float(kind.discount * (arrays.factor[first:end] @ spent[first:end]))
+        take = contract.minimum_take * share * kind.least / arrays.scales.money
+        short = take - (1 - kind.discount) * float(spent[first:end].sum())
+        saved -= float(arrays.factor[end - 1]) * max(short, 0.0)
+    return saved
