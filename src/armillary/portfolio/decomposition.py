@@ -25,15 +25,19 @@ from armillary.portfolio.plan import gap as gap_of
 from armillary.portfolio.plan import objective
 from armillary.portfolio.records import Programme
 from armillary.portfolio.recourse import by_future, holds, recourse
-from armillary.portfolio.rounding import CLEAR, FIRST, exchanged, rounded
+from armillary.portfolio.rounding import CLEAR, FIRST, exchanged, open_sites, rounded
 from armillary.portfolio.states import exact, states
 
 STATES = (1, 3, 6, 10, 16, 24, 40, 64, 100)
 """States of a quarter on average, by round. [-]"""
-SEARCH_SHARE, EXCHANGE_SHARE, REFINE_SHARE = 0.5, 0.25, 0.25
+SEARCH_SHARE, EXCHANGE_SHARE, REFINE_SHARE = 0.5, 0.4, 0.25
 """Of the time left, what a round may take: to branch, to exchange sites, and to plan over more states. [-]"""
+WHOLE = 100_000
+"""Columns of use up to which plans are made over all sites, so that the whole can be searched in the end. [-]"""
 SEARCHED = 12_000
 """Columns up to which a round searches over integers by branching; beyond, it rounds and exchanges. [-]"""
+EXCHANGED = 0.03
+"""Gap of a round from which sites are exchanged; what means hide is as much in early rounds. [-]"""
 GROWTH = 1.7
 """Power of the number of columns that the time of a linear programme goes with, about. [-]"""
 LEAST = 60.0
@@ -41,123 +45,156 @@ LEAST = 60.0
 
 
 class Best(NamedTuple):
-    """The best plan of the rounds, over the exact assembly; value and bound in scaled money."""
+    """The best plan of the rounds, over an exact assembly; value and bound in scaled money.
+
+    every : whether the assembly has all that a plan may use; else only what is at the plan's own sites.
+    """
 
     assembly: Assembly
     x: Floats
     value: float
     bound: float
     finished: bool
+    every: bool
 
 
 def decompose(programme: Programme, arrays: Arrays, gap: float, until: float) -> Best | None:
     """Solve by rounds until the gap or the time; None where no round found a plan."""
-    rounds = _Rounds(programme, arrays, until)
+    rounds = _Rounds(programme, arrays, gap, until)
     for size in rounds.sizes:
         coarse = rounds.assembled(size)
         relaxed = rounds.bounded(coarse)
         if relaxed is None:
             break
-        point = rounds.planned(coarse, relaxed, gap)
+        point = rounds.planned(coarse, relaxed)
         if not len(point):
             break
         rounds.refined(coarse, point, size)
-        if gap_of(rounds.value, rounds.bound) <= gap or perf_counter() > until:
+        if rounds.finished() or perf_counter() > until:
             break
-    if not len(rounds.x):
-        return None
-    return Best(
-        rounds.whole, rounds.x, rounds.value, rounds.bound, gap_of(rounds.value, rounds.bound) <= gap
-    )
+    return rounds.best
 
 
 class _Rounds:
-    """What rounds find: the best plan, the highest bound, what is held, and prices of demand."""
+    """What rounds have found: the best plan, the highest bound, what is held, and prices of demand."""
 
-    def __init__(self, programme: Programme, arrays: Arrays, until: float) -> None:
-        self.programme, self.arrays, self.until = programme, arrays, until
+    def __init__(self, programme: Programme, arrays: Arrays, gap: float, until: float) -> None:
+        self.programme, self.arrays, self.gap, self.until = programme, arrays, gap, until
         self.kept = Kept(*undominated(programme, arrays))
         self.nodes = exact(programme.futures)
-        self.whole = assemble(programme, arrays, self.nodes, self.kept)
-        self.futured = by_future(programme, self.whole)
-        self.x, self.value, self.bound = np.zeros(0), np.inf, -np.inf
-        self.chosen: dict[str, Floats] | None = None
+        self.every = int(self.kept.pairs.sum()) * self.nodes.size <= WHOLE
+        self.best: Best | None = None
+        self.bound = -np.inf
+        self.homes = np.full(len(arrays.floor), -1)
+        self.chosen: dict[str, Floats] = {}
         self.prices: Floats | None = None
-        self.pace = self.took = 0.0
+        self.pace = 0.0
         quarters = programme.calendar.quarters
         fewer = (min(quarters * each, self.nodes.size) for each in STATES)
         self.sizes = sorted({*fewer, self.nodes.size})
 
+    @property
+    def value(self) -> float:
+        """Of the best plan. [scaled money]"""
+        return self.best.value if self.best else np.inf
+
     def left(self) -> float:
+        """Until the time limit. [s]"""
         return self.until - perf_counter()
 
-    def assembled(self, size: int) -> Assembly:
-        """Over at most so many states."""
-        programme, arrays = self.programme, self.arrays
+    def finished(self) -> bool:
+        """Whether the plan is proven."""
+        return gap_of(self.value, self.bound) <= self.gap
+
+    def raise_bound(self, bound: float) -> None:
+        """No plan costs less than any bound that was proven."""
+        self.bound = max(self.bound, bound)
+        if self.best:
+            self.best = self.best._replace(bound=self.bound, finished=self.finished())
+
+    def assembled(self, size: int, kept: Kept | None = None) -> Assembly:
+        """Over at most so many states, with all that is not dominated or what is given."""
+        programme, arrays, kept = self.programme, self.arrays, kept or self.kept
         if size >= self.nodes.size:
-            return assemble(programme, arrays, self.nodes, self.kept, self.value)
+            return assemble(programme, arrays, self.nodes, kept, self.value)
         labels = labelled(programme, arrays, size, self.prices)
-        return assemble(programme, arrays, states(programme.futures, labels), self.kept, self.value)
+        return assemble(programme, arrays, states(programme.futures, labels), kept, self.value)
 
     def bounded(self, coarse: Assembly) -> highs.Solved | None:
         """Raise the bound by the relaxation; None where it was not solved in time."""
-        left = max(self.left(), LEAST if not len(self.x) else 0.0)
+        left = max(self.left(), LEAST if self.best is None else 0.0)
         columns = len(coarse.matrix.cost)
-        # A relaxation that will not be solved in time still bounds, if what is solved is all of it.
-        quick = self.pace * columns**GROWTH < 0.6 * left
+        # A relaxation that will not be solved in time still bounds, if nothing was presolved.
+        quick = self.pace * columns**GROWTH < left / 2
         relaxed = highs.solve(coarse.matrix, relaxed=True, seconds=left, presolve=quick)
         if len(relaxed.duals):
-            self.bound = max(self.bound, proven(coarse, relaxed.duals))
+            self.raise_bound(proven(coarse, relaxed.duals))
         if relaxed.status != "optimal":
             return None
         self.pace = max(self.pace, relaxed.seconds / columns**GROWTH)
         relaxed, least = counted(coarse, relaxed, max(self.left(), 1.0))
-        self.bound = max(self.bound, least)
+        self.raise_bound(least)
         return relaxed
 
-    def planned(self, coarse: Assembly, relaxed: highs.Solved, gap: float) -> Floats:
+    def planned(self, coarse: Assembly, relaxed: highs.Solved) -> Floats:
         """A plan over the states of a round: searched if small; else rounded or held, and exchanged."""
         programme, arrays, m = self.programme, self.arrays, coarse.matrix
-        began = perf_counter()
-        point = rounded(programme, arrays, coarse, relaxed.x)
-        self.took = (perf_counter() - began) / 2
-        if self.chosen is not None:
-            other = rounded(programme, arrays, coarse, relaxed.x, self.chosen)
-            if len(other) and not (len(point) and m.cost @ point < m.cost @ other):
-                point = other
+        points = [rounded(programme, arrays, coarse, relaxed.x)]
+        if self.chosen:
+            points.append(rounded(programme, arrays, coarse, relaxed.x, self.held(coarse)))
+        point = min(points, key=lambda x: float(m.cost @ x) if len(x) else np.inf)
         left = self.left()
         if len(m.cost) <= SEARCHED and left > 0:
-            found = highs.solve(
-                m, seconds=left * SEARCH_SHARE, gap=gap / 2, start=point if len(point) else None
-            )
-            self.bound = max(self.bound, found.bound)
+            start = point if len(point) else None
+            found = highs.solve(m, seconds=left * SEARCH_SHARE, gap=self.gap / 2, start=start)
+            self.raise_bound(found.bound)
             return found.x if len(found.x) else point
-        if len(point) and left > 0:
+        if len(point) and left > 0 and gap_of(float(m.cost @ point), self.bound) > EXCHANGED:
             point = exchanged(programme, arrays, coarse, point, relaxed.x, left * EXCHANGE_SHARE)
         return point
 
+    def held(self, assembly: Assembly) -> dict[str, Floats]:
+        """What is chosen, as blocks of an assembly."""
+        home = self.homes[assembly.home_stream] == assembly.home_network
+        return {**self.chosen, "home": home.astype(float)}
+
     def refined(self, coarse: Assembly, point: Floats, size: int) -> None:
         """Plan over as many states as there is time for, with what is binary held; price it in all futures."""
-        programme, arrays, whole = self.programme, self.arrays, self.whole
-        self.chosen = {
-            name: point[coarse.matrix.blocks[name]] for name in FIRST if name in coarse.matrix.blocks
-        }
-        most = REFINE_SHARE * self.left()
-        finer = [n for n in self.sizes if n > size and self.took * (n / size) ** GROWTH < most]
-        if finer:
-            fine = self.assembled(finer[-1])
-            other = rounded(programme, arrays, fine, None, self.chosen)
-            if len(other):
-                coarse, point = fine, other
-        outcome = recourse(programme, arrays, whole, self.futured, carried(coarse, point, whole))
+        programme, arrays, m = self.programme, self.arrays, coarse.matrix
+        self.chosen = {name: np.round(point[m.blocks[name]]) for name in FIRST if name != "home"}
+        used = point[coarse.home] > 0.5
+        self.homes[:] = -1
+        self.homes[coarse.home_stream[used]] = coarse.home_network[used]
+        kept = self.kept
+        if not self.every:
+            there = open_sites(arrays, coarse, point)
+            kept = Kept(kept.pairs & there[arrays.site[arrays.pair_offer]], kept.offers & there[arrays.site])
+        whole = self.assembled(self.nodes.size, kept)
+        found, x = self.finer(size, kept) if not self.every else (coarse, point)
+        outcome = recourse(programme, arrays, whole, by_future(programme, whole), carried(found, x, whole))
         if not outcome.feasible or not holds(whole, outcome.x):
             return
         value = objective(programme, arrays, whole, outcome.x)
         if value < self.value:
-            self.x, self.value = outcome.x, value
+            self.best = Best(whole, outcome.x, value, self.bound, False, self.every)
+            self.raise_bound(self.bound)
         rows = whole.matrix.row_blocks["demand"]
         prices = outcome.prices[rows].reshape(whole.demand.shape) / whole.states.probability
         self.prices = prices[:, whole.states.of]
+
+    def finer(self, size: int, kept: Kept) -> tuple[Assembly, Floats]:
+        """The plan with what is chosen over the next number of states, and over as many as there is time for."""
+        sizes = [n for n in self.sizes if n > size] or [size]
+        while True:
+            began = perf_counter()
+            fine = self.assembled(sizes[0], kept)
+            x = rounded(self.programme, self.arrays, fine, None, self.held(fine))
+            took = perf_counter() - began
+            most = REFINE_SHARE * self.left()
+            more = [n for n in sizes[1:] if took * (n / sizes[0]) ** GROWTH < most]
+            if not more or not len(x):
+                return fine, x
+            sizes = more[-1:]
 
 
 def counted(assembly: Assembly, relaxed: highs.Solved, seconds: float) -> tuple[highs.Solved, float]:

@@ -197,14 +197,15 @@ def runs(
     unmet = place[assembly.unmet[stream, state]]
     demand = assembly.demand[stream, state]
     least = np.minimum(arrays.cluster[stream], demand) * (1 - SERVED)
-    lower, upper = part.lower.copy(), part.upper.copy()
+    upper = part.upper.copy()
     while len(found.x):
         served = demand - found.x[unmet]
         runs = served >= least
         upper[running[~runs]] = 0.0
-        broken = ~runs & (served > SERVED * demand)
-        if not broken.any():
-            lower[running[runs]] = 1.0
-            return highs.solve(part, relaxed=True, lower=lower, upper=upper)
-        found = highs.solve(part, relaxed=True, lower=lower, upper=upper)
+        if not (~runs & (served > SERVED * demand)).any():
+            # What runs has its cluster, so that it may be said to run: that costs nothing.
+            x = found.x.copy()
+            x[running] = runs
+            return found._replace(x=x)
+        found = highs.solve(part, relaxed=True, upper=upper)
     return found

@@ -26,8 +26,12 @@ CLEAR = 0.02
 """Distance from 0 or 1 up to which a fraction is taken as whole. [-]"""
 OPEN = 0.1
 """Fraction from which a site is opened, to begin with. [-]"""
+FEWER = 0.01
+"""By which fewer sites have to be cheaper to be preferred: means hide what they lack when demand is high. [-]"""
 BETTER = 1e-5
 """By which a change of sites has to be cheaper to be made. [-]"""
+PATIENCE = 0.5
+"""Of the time for changes, what is spent without any that is cheaper. [-]"""
 TRIES = 4
 """Of tiers, each for what is spent under those of the one before. [-]"""
 
@@ -60,18 +64,23 @@ def rounded(
         **{name: np.round(x[block]) for name, block in m.blocks.items() if name.startswith("whole ")},
         **(chosen or {}),
     }
-    held.setdefault("opened", _sites(arrays, assembly, x, held["home"]))
+    choices = [held["opened"]] if "opened" in held else _sites(arrays, assembly, x, held["home"])
     tiers = held["signed"] if "signed" in held else _tiers(programme, arrays, assembly, x)
     point, value = np.zeros(0), np.inf
-    for _ in range(TRIES):
+    for opened in choices:
+        found = best(programme, arrays, assembly, {**held, "opened": opened, "signed": tiers})
+        if len(found) and m.cost @ found < value * (1 - FEWER * (len(point) > 0)):
+            point, value = found, float(m.cost @ found)
+            held["opened"] = opened
+    for _ in range(TRIES if len(point) else 0):
+        again = _tiers(programme, arrays, assembly, point)
+        if np.array_equal(again, tiers):
+            break
+        tiers = again
         found = best(programme, arrays, assembly, {**held, "signed": tiers})
         if not len(found) or m.cost @ found >= value:
             break
         point, value = found, float(m.cost @ found)
-        again = _tiers(programme, arrays, assembly, found)
-        if np.array_equal(again, tiers):
-            break
-        tiers = again
     return point
 
 
@@ -85,10 +94,10 @@ def best(programme: Programme, arrays: Arrays, assembly: Assembly, held: dict[st
     for name, value in held.items():
         lower[m.blocks[name]] = upper[m.blocks[name]] = np.round(value)
     if "home" not in held:
-        upper[assembly.home] = np.isin(assembly.home_network, arrays.network[_open(arrays, assembly, upper)])
+        upper[assembly.home] = np.isin(assembly.home_network, arrays.network[open_sites(arrays, assembly, upper)])
     fixed = m._replace(lower=lower, upper=upper)
     out = closed(programme, arrays, assembly, upper)
-    out[assembly.bought.columns] |= ~_open(arrays, assembly, upper)[arrays.site[assembly.bought.purchases.offer]]
+    out[assembly.bought.columns] |= ~open_sites(arrays, assembly, upper)[arrays.site[assembly.bought.purchases.offer]]
     columns = np.flatnonzero(~out)
     rows = (m.row_lower > 0) | (m.row_upper < 0)
     entry = np.repeat(np.arange(len(m.cost)), np.diff(m.start))
@@ -123,12 +132,15 @@ def exchanged(
     order = np.lexsort((m.cost[m.blocks["opened"]], -relaxed[m.blocks["opened"]]))
     found, value = point, float(m.cost @ point)
     moves = _moves(assembly, held, order)
-    while perf_counter() < until and (move := next(moves, None)) is not None:
+    last = perf_counter()
+    while (
+        perf_counter() < min(until, last + PATIENCE * seconds) and (move := next(moves, None)) is not None
+    ):
         trial = {**held, move[0]: move[1]}
         other = best(programme, arrays, assembly, trial)
         if len(other) and m.cost @ other < value * (1 - BETTER):
             held, found, value = trial, other, float(m.cost @ other)
-            moves = _moves(assembly, held, order)
+            moves, last = _moves(assembly, held, order), perf_counter()
     if found is point:
         return point
     whole = best(programme, arrays, assembly, {**held, "home": _homes(assembly, found)})
@@ -162,7 +174,7 @@ def _with(values: Floats, change: dict[int, float]) -> Floats:
     return values
 
 
-def _open(arrays: Arrays, assembly: Assembly, x: Floats) -> Bools:
+def open_sites(arrays: Arrays, assembly: Assembly, x: Floats) -> Bools:
     """Whether each site is open; those that cost nothing to open are."""
     opened = np.ones(len(arrays.opening), bool)
     opened[assembly.sites_opened] = x[assembly.opened[assembly.sites_opened]] > 0.5
@@ -179,12 +191,15 @@ def _homes(assembly: Assembly, x: Floats) -> Floats:
     return home
 
 
-def _sites(arrays: Arrays, assembly: Assembly, x: Floats, home: Floats) -> Floats:
-    """Sites that are opened by more than a small part, and all of homes."""
+def _sites(arrays: Arrays, assembly: Assembly, x: Floats, home: Floats) -> list[Floats]:
+    """Those opened by more than a small part, and all of homes; and as many of the most opened as are in all."""
     sites = assembly.sites_opened
     part = x[assembly.opened[sites]]
     homes = assembly.home_network[home > 0.5]
-    return np.asarray((part > OPEN) | (np.isin(arrays.network[sites], homes) & (part > CLEAR)), float)
+    wide = (part > OPEN) | (np.isin(arrays.network[sites], homes) & (part > CLEAR))
+    few = np.zeros(len(part), bool)
+    few[np.argsort(-part, kind="stable")[: round(float(part.sum()))]] = True
+    return [one.astype(float) for one in ((wide,) if np.array_equal(wide, few) else (wide, few))]
 
 
 def _tiers(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) -> Floats:

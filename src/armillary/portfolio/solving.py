@@ -77,7 +77,7 @@ def solve(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, s
 def _improved(best: Best, gap: float, until: float) -> Best:
     """Where rounds end before the time does: search the whole, from their plan, for the time that is left."""
     left = until - perf_counter()
-    if best.finished or left < 1:
+    if best.finished or not best.every or left < 1:
         return best
     found = highs.solve(best.assembly.matrix, seconds=left, gap=gap, start=best.x)
     bound = max(best.bound, found.bound)
