@@ -9,7 +9,7 @@ import pytest
 from markets import small
 from portfolio_market import market
 
-from armillary.portfolio import Risk, fan, highs, solve
+from armillary.portfolio import Risk, highs, solve
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.bounds import proven
@@ -104,11 +104,3 @@ def test_recourse_finds_the_cost_of_the_optimal_first_stage():
     wrong = outcome.x.copy()
     wrong[whole.opened[whole.sites_opened]] = 0.0
     assert not holds(whole, wrong)
-
-
-def test_groups_are_of_near_points_and_never_more_than_asked():
-    points = np.concatenate([np.zeros((3, 2)), np.ones((4, 2)), np.full((2, 2), 5.0)])
-    assert len(np.unique(grouped(points, 3))) == 3
-    assert len(np.unique(grouped(points, 9))) == 3
-    assert len(set(grouped(points, 2)[:7])) == 1
-    assert fan(3, 2).size == 3

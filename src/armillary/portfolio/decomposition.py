@@ -1,8 +1,8 @@
-"""Large programmes: relaxations over few states bound what all can cost; plans near them are tried in every future.
+"""Large programmes: relaxations over few states bound the cost; plans near them are tried in every future.
 
-A round solves the linear relaxation over states that are means of futures (a lower bound, Jensen), and rounds what
-is binary. The plan of that round is made anew over more states, with the binaries held and most columns gone, and
-its first stage is priced in every future exactly (an upper bound). Rounds go to more states.
+A round solves the linear relaxation over states that are means of futures (a lower bound, Jensen), and rounds
+what is binary. With binaries held most columns are gone, and the plan is made anew over more states. Its
+first stage is priced in every future exactly (an upper bound). The next round has more states.
 """
 
 from __future__ import annotations
@@ -30,10 +30,13 @@ from armillary.portfolio.states import exact, states
 
 STATES = (1, 3, 6, 10, 16, 24, 40, 64, 100)
 """States of a quarter on average, by round. [-]"""
-SEARCH_SHARE, EXCHANGE_SHARE, REFINE_SHARE = 0.5, 0.4, 0.25
-"""Of the time left, what a round may take: to branch, to exchange sites, and to plan over more states. [-]"""
+SEARCH_SHARE, EXCHANGE_SHARE, REFINE_SHARE, LAST_SHARE = 0.5, 0.4, 0.25, 0.7
+"""Of the time left, what may be taken to branch, to exchange sites, to plan over more states, and to exchange
+sites where no bound is left to find. [-]"""
+COUNTING = 0.01
+"""Rise of a bound by the number of sites from which a relaxation alone, without it, bounds too little. [-]"""
 WHOLE = 100_000
-"""Columns of use up to which plans are made over all sites, so that the whole can be searched in the end. [-]"""
+"""Columns of use up to which plans are over all sites, so that the whole can be searched in the end. [-]"""
 SEARCHED = 12_000
 """Columns up to which a round searches over integers by branching; beyond, it rounds and exchanges. [-]"""
 EXCHANGED = 0.03
@@ -61,17 +64,21 @@ class Best(NamedTuple):
 def decompose(programme: Programme, arrays: Arrays, gap: float, until: float) -> Best | None:
     """Solve by rounds until the gap or the time; None where no round found a plan."""
     rounds = _Rounds(programme, arrays, gap, until)
+    before: tuple[Assembly, Floats, Floats] | None = None
     for size in rounds.sizes:
         coarse = rounds.assembled(size)
         relaxed = rounds.bounded(coarse)
         if relaxed is None:
+            if before is not None:
+                rounds.bettered(*before)
             break
         point = rounds.planned(coarse, relaxed)
         if not len(point):
             break
-        rounds.refined(coarse, point, size)
+        rounds.refined(coarse, point)
         if rounds.finished() or perf_counter() > until:
             break
+        before = coarse, point, relaxed.x
     return rounds.best
 
 
@@ -89,6 +96,8 @@ class _Rounds:
         self.chosen: dict[str, Floats] = {}
         self.prices: Floats | None = None
         self.pace = 0.0
+        self.counting = False
+        self.tried: set[bytes] = set()
         quarters = programme.calendar.quarters
         fewer = (min(quarters * each, self.nodes.size) for each in STATES)
         self.sizes = sorted({*fewer, self.nodes.size})
@@ -108,7 +117,7 @@ class _Rounds:
 
     def raise_bound(self, bound: float) -> None:
         """No plan costs less than any bound that was proven."""
-        self.bound = max(self.bound, bound)
+        self.bound = min(max(self.bound, bound), self.value)
         if self.best:
             self.best = self.best._replace(bound=self.bound, finished=self.finished())
 
@@ -124,16 +133,22 @@ class _Rounds:
         """Raise the bound by the relaxation; None where it was not solved in time."""
         left = max(self.left(), LEAST if self.best is None else 0.0)
         columns = len(coarse.matrix.cost)
+        expected = self.pace * columns**GROWTH
+        if self.counting and 2 * expected > left:
+            return None
         # A relaxation that will not be solved in time still bounds, if nothing was presolved.
-        quick = self.pace * columns**GROWTH < left / 2
-        relaxed = highs.solve(coarse.matrix, relaxed=True, seconds=left, presolve=quick)
-        if len(relaxed.duals):
-            self.raise_bound(proven(coarse, relaxed.duals))
+        quick = expected < left / 2
+        relaxed = highs.solve(coarse.matrix, relaxed=True, seconds=left, presolve=quick, with_basis=True)
+        alone = proven(coarse, relaxed.duals) if len(relaxed.duals) else -np.inf
+        self.raise_bound(alone)
+        if relaxed.status == "infeasible":  # nothing is cheaper than what is known
+            self.raise_bound(self.value)
         if relaxed.status != "optimal":
             return None
         self.pace = max(self.pace, relaxed.seconds / columns**GROWTH)
         relaxed, least = counted(coarse, relaxed, max(self.left(), 1.0))
         self.raise_bound(least)
+        self.counting = least > alone * (1 + COUNTING)
         return relaxed
 
     def planned(self, coarse: Assembly, relaxed: highs.Solved) -> Floats:
@@ -150,7 +165,9 @@ class _Rounds:
             self.raise_bound(found.bound)
             return found.x if len(found.x) else point
         if len(point) and left > 0 and gap_of(float(m.cost @ point), self.bound) > EXCHANGED:
-            point = exchanged(programme, arrays, coarse, point, relaxed.x, left * EXCHANGE_SHARE)
+            self.tried = set()
+            seconds = left * EXCHANGE_SHARE
+            point = exchanged(programme, arrays, coarse, point, relaxed.x, seconds, self.tried)
         return point
 
     def held(self, assembly: Assembly) -> dict[str, Floats]:
@@ -158,8 +175,17 @@ class _Rounds:
         home = self.homes[assembly.home_stream] == assembly.home_network
         return {**self.chosen, "home": home.astype(float)}
 
-    def refined(self, coarse: Assembly, point: Floats, size: int) -> None:
-        """Plan over as many states as there is time for, with what is binary held; price it in all futures."""
+    def bettered(self, coarse: Assembly, point: Floats, relaxed: Floats) -> None:
+        """Where no further bound will be had: exchange sites for most of the time that is left."""
+        left = self.left()
+        if left > 0 and len(coarse.matrix.cost) > SEARCHED:
+            seconds = left * LAST_SHARE
+            other = exchanged(self.programme, self.arrays, coarse, point, relaxed, seconds, self.tried)
+            if other is not point:
+                self.refined(coarse, other)
+
+    def refined(self, coarse: Assembly, point: Floats) -> None:
+        """Plan over as many states as there is time for, binaries held; price it in all futures."""
         programme, arrays, m = self.programme, self.arrays, coarse.matrix
         self.chosen = {name: np.round(point[m.blocks[name]]) for name in FIRST if name != "home"}
         used = point[coarse.home] > 0.5
@@ -170,7 +196,9 @@ class _Rounds:
             there = open_sites(arrays, coarse, point)
             kept = Kept(kept.pairs & there[arrays.site[arrays.pair_offer]], kept.offers & there[arrays.site])
         whole = self.assembled(self.nodes.size, kept)
-        found, x = self.finer(size, kept) if not self.every else (coarse, point)
+        found, x = (coarse, point) if self.every else self.finer(coarse.states.size, kept)
+        if not len(x):
+            return
         outcome = recourse(programme, arrays, whole, by_future(programme, whole), carried(found, x, whole))
         if not outcome.feasible or not holds(whole, outcome.x):
             return
@@ -183,7 +211,7 @@ class _Rounds:
         self.prices = prices[:, whole.states.of]
 
     def finer(self, size: int, kept: Kept) -> tuple[Assembly, Floats]:
-        """The plan with what is chosen over the next number of states, and over as many as there is time for."""
+        """The plan with what is chosen over the next number of states, then over as many as time allows."""
         sizes = [n for n in self.sizes if n > size] or [size]
         while True:
             began = perf_counter()

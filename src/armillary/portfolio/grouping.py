@@ -1,8 +1,8 @@
 """Which futures of a quarter are taken as one state at their mean. Only numpy.
 
-What a relaxation over means loses is, in each group, about how far demand and its prices move together. Groups
-are parted where that is most, over all quarters, so that late quarters, in which futures are far apart, get more
-states than early ones.
+What a relaxation over means loses is, in each group, about how far demand and its prices move together.
+Groups are parted where that is most, over all quarters: late quarters, in which futures are far apart, get
+more states than early ones.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def labelled(programme: Programme, arrays: Arrays, size: int, prices: Floats | N
 
 def grouped(points: Floats, size: int) -> Integers:
     """Labels of points `[point, feature]` in at most `size` groups."""
-    return parted(points.T[:, None, :], size)[0]
+    label: Integers = parted(points.T[:, None, :], size)[0]
+    return label
 
 
 def parted(money: Floats, size: int, demand: Floats | None = None, prices: Floats | None = None) -> Integers:

@@ -69,6 +69,7 @@ def solve(
     lower: Floats | None = None,
     upper: Floats | None = None,
     basis: tuple[Statuses, Statuses] | None = None,
+    with_basis: bool = False,
 ) -> Solved:
     """Minimise.
 
@@ -89,6 +90,8 @@ def solve(
         Bounds of columns instead of the matrix's.
     basis : tuple or None
         Of columns and rows, to begin the simplex method with.
+    with_basis : bool
+        Whether the basis at the end is asked for.
     """
     began = perf_counter()
     highspy = library()
@@ -125,10 +128,10 @@ def solve(
         begin.valid, begin.alien = True, True
         model.setBasis(begin)
     model.run()
-    return _read(model, highspy, bool(whole), perf_counter() - began)
+    return _read(model, highspy, bool(whole), with_basis, perf_counter() - began)
 
 
-def _read(model: Any, highspy: Any, whole: bool, seconds: float) -> Solved:
+def _read(model: Any, highspy: Any, whole: bool, with_basis: bool, seconds: float) -> Solved:
     status = model.getModelStatus()
     kinds = highspy.HighsModelStatus
     words = {
@@ -150,9 +153,8 @@ def _read(model: Any, highspy: Any, whole: bool, seconds: float) -> Solved:
     reduced = np.asarray(solution.col_dual) if with_duals else none
     value = float(info.objective_function_value) if feasible else math.inf
     bound = float(info.mip_dual_bound) if whole else (value if word == "optimal" else -math.inf)
-    held = model.getBasis()
     basis = None
-    if not whole and word == "optimal" and held.valid:
+    if with_basis and not whole and word == "optimal" and (held := model.getBasis()).valid:
         parts = (np.fromiter((int(s) for s in part), np.int8) for part in (held.col_status, held.row_status))
         basis = (next(parts), next(parts))
     return Solved(word, x, duals, reduced, value, bound, seconds, basis)

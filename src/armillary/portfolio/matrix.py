@@ -41,7 +41,6 @@ class Matrix(NamedTuple):
         sums = np.concatenate([[0.0], np.cumsum(self.value * y[self.row])])
         return np.asarray(sums[self.start[1:]] - sums[self.start[:-1]])
 
-
     def part(self, columns: Integers, rows: Bools) -> Matrix:
         """Some columns in some rows, by themselves; `blocks` and `row_blocks` are of the whole."""
         sizes = self.start[columns + 1] - self.start[columns]

@@ -1,12 +1,14 @@
-"""A plan near a relaxation's: which homes, sites, tiers and rights to take, and the best of all else with them.
+"""A plan near a relaxation's: homes, sites, tiers and rights, and the best of all else with them.
 
-With what is binary held, most columns are 0 (all that is at closed sites), and the programme is a small linear
-one.
+With what is binary held most columns are 0, all those of closed sites, and what is left is a small linear
+programme.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations, islice
 from time import perf_counter
 
 import numpy as np
@@ -18,7 +20,7 @@ from armillary.portfolio.calendar import Floats, Integers, sums
 from armillary.portfolio.committing import years
 from armillary.portfolio.matrix import Bools
 from armillary.portfolio.records import Contract, Programme
-from armillary.portfolio.recourse import closed, runs
+from armillary.portfolio.recourse import WORKERS, closed, runs
 
 FIRST = ("home", "opened", "signed", "rights")
 """Blocks of binaries of the first stage."""
@@ -27,11 +29,11 @@ CLEAR = 0.02
 OPEN = 0.1
 """Fraction from which a site is opened, to begin with. [-]"""
 FEWER = 0.01
-"""By which fewer sites have to be cheaper to be preferred: means hide what they lack when demand is high. [-]"""
+"""By which fewer sites have to be cheaper to be taken: means hide what they lack when demand is high. [-]"""
 BETTER = 1e-5
 """By which a change of sites has to be cheaper to be made. [-]"""
-PATIENCE = 0.5
-"""Of the time for changes, what is spent without any that is cheaper. [-]"""
+FIRST_SITES = 8
+"""Sites of which two are opened at once where none is. [-]"""
 TRIES = 4
 """Of tiers, each for what is spent under those of the one before. [-]"""
 
@@ -93,11 +95,12 @@ def best(programme: Programme, arrays: Arrays, assembly: Assembly, held: dict[st
     lower, upper = m.lower.copy(), m.upper.copy()
     for name, value in held.items():
         lower[m.blocks[name]] = upper[m.blocks[name]] = np.round(value)
+    there, bought = open_sites(arrays, assembly, upper), assembly.bought
     if "home" not in held:
-        upper[assembly.home] = np.isin(assembly.home_network, arrays.network[open_sites(arrays, assembly, upper)])
+        upper[assembly.home] = np.isin(assembly.home_network, arrays.network[there])
     fixed = m._replace(lower=lower, upper=upper)
     out = closed(programme, arrays, assembly, upper)
-    out[assembly.bought.columns] |= ~open_sites(arrays, assembly, upper)[arrays.site[assembly.bought.purchases.offer]]
+    out[bought.columns] |= ~there[arrays.site[bought.purchases.offer]]
     columns = np.flatnonzero(~out)
     rows = (m.row_lower > 0) | (m.row_upper < 0)
     entry = np.repeat(np.arange(len(m.cost)), np.diff(m.start))
@@ -116,13 +119,30 @@ def best(programme: Programme, arrays: Arrays, assembly: Assembly, held: dict[st
 
 
 def exchanged(
-    programme: Programme, arrays: Arrays, assembly: Assembly, point: Floats, relaxed: Floats, seconds: float
+    programme: Programme,
+    arrays: Arrays,
+    assembly: Assembly,
+    point: Floats,
+    relaxed: Floats,
+    seconds: float,
+    tried: set[bytes] | None = None,
 ) -> Floats:
     """A point with other rights, tiers and sites, as long as one change at a time makes it cheaper.
 
-    Sites that the relaxation uses most, then those that cost least, are tried first.
+    Parameters
+    ----------
+    programme, arrays, assembly
+    point : array
+        To begin with; it is given back where no change is cheaper.
+    relaxed : array
+        Sites that it uses most, then those that cost least, are tried first.
+    seconds : float
+        Time limit. [s]
+    tried : set or None
+        Choices that are known to be no cheaper; those of this search are added.
     """
     until = perf_counter() + seconds
+    tried = set() if tried is None else tried
     m = assembly.matrix
     held = {
         name: np.round(point[block])
@@ -131,26 +151,41 @@ def exchanged(
     }
     order = np.lexsort((m.cost[m.blocks["opened"]], -relaxed[m.blocks["opened"]]))
     found, value = point, float(m.cost @ point)
-    moves = _moves(assembly, held, order)
-    last = perf_counter()
-    while (
-        perf_counter() < min(until, last + PATIENCE * seconds) and (move := next(moves, None)) is not None
-    ):
-        trial = {**held, move[0]: move[1]}
-        other = best(programme, arrays, assembly, trial)
-        if len(other) and m.cost @ other < value * (1 - BETTER):
-            held, found, value = trial, other, float(m.cost @ other)
-            moves, last = _moves(assembly, held, order), perf_counter()
+    moves = _moves(assembly, held, order, tried)
+    with ThreadPoolExecutor(WORKERS) as both:
+        while perf_counter() < until and (trials := list(islice(moves, WORKERS))):
+            others = list(both.map(lambda trial: best(programme, arrays, assembly, trial), trials))
+            costs = [float(m.cost @ other) if len(other) else np.inf for other in others]
+            first = int(np.argmin(costs))
+            if costs[first] < value * (1 - BETTER):
+                held, found, value = trials[first], others[first], costs[first]
+                moves = _moves(assembly, held, order, tried)
     if found is point:
         return point
     whole = best(programme, arrays, assembly, {**held, "home": _homes(assembly, found)})
     return whole if len(whole) and m.cost @ whole < m.cost @ point else point
 
 
-def _moves(assembly: Assembly, held: dict[str, Floats], order: Integers) -> Iterator[tuple[str, Floats]]:
-    """Each right taken or not; each contract with another tier or none; sites closed, exchanged and opened."""
+def _moves(
+    assembly: Assembly, held: dict[str, Floats], order: Integers, tried: set[bytes]
+) -> Iterator[dict[str, Floats]]:
+    """What is held with one change that was not tried: of a right, a tier, or of sites."""
+    for name, change in _changes(assembly, held, order):
+        values = held[name].copy()
+        values[list(change)] = list(change.values())
+        trial = {**held, name: values}
+        key = b"".join(trial[name].tobytes() for name in ("rights", "signed", "opened"))
+        if key not in tried:
+            tried.add(key)
+            yield trial
+
+
+def _changes(
+    assembly: Assembly, held: dict[str, Floats], order: Integers
+) -> Iterator[tuple[str, dict[int, float]]]:
+    """Blocks of binaries and what may change in them: sites are closed, then exchanged, then opened."""
     for i, right in enumerate(held["rights"]):
-        yield "rights", _with(held["rights"], {i: 1 - right})
+        yield "rights", {i: 1 - right}
     committed = assembly.committed
     affordable = assembly.matrix.upper[committed.signed] > 0
     for c in np.unique(committed.contract):
@@ -158,20 +193,21 @@ def _moves(assembly: Assembly, held: dict[str, Floats], order: Integers) -> Iter
         none = dict.fromkeys(mine, 0.0)
         for change in (none, *({**none, i: 1.0} for i in mine if affordable[i])):
             if any(held["signed"][i] != value for i, value in change.items()):
-                yield "signed", _with(held["signed"], change)
+                yield "signed", change
     opened = held["opened"] > 0.5
     used, others = order[opened[order]][::-1].tolist(), order[~opened[order]].tolist()
-    for change in (
-        *({a: 0.0} for a in used), *({a: 0.0, b: 1.0} for b in others for a in used), *({b: 1.0} for b in others)
-    ):  # fmt: skip
-        yield "opened", _with(held["opened"], change)
-
-
-def _with(values: Floats, change: dict[int, float]) -> Floats:
-    """Values, some of them changed."""
-    values = values.copy()
-    values[list(change)] = list(change.values())
-    return values
+    if used:
+        yield "opened", dict.fromkeys(used, 0.0)
+    else:  # a share of each provider may ask for two
+        for pair in combinations(others[:FIRST_SITES], 2):
+            yield "opened", dict.fromkeys(pair, 1.0)
+    for a in used:
+        yield "opened", {a: 0.0}
+    for b in others:
+        for a in used:
+            yield "opened", {a: 0.0, b: 1.0}
+    for b in others:
+        yield "opened", {b: 1.0}
 
 
 def open_sites(arrays: Arrays, assembly: Assembly, x: Floats) -> Bools:
@@ -192,7 +228,7 @@ def _homes(assembly: Assembly, x: Floats) -> Floats:
 
 
 def _sites(arrays: Arrays, assembly: Assembly, x: Floats, home: Floats) -> list[Floats]:
-    """Those opened by more than a small part, and all of homes; and as many of the most opened as are in all."""
+    """Those opened by more than a small part, homes among them; and the most opened, as many as in all."""
     sites = assembly.sites_opened
     part = x[assembly.opened[sites]]
     homes = assembly.home_network[home > 0.5]
