@@ -73,8 +73,8 @@ def direct(tokens: Numeric, size: Numeric, copies: Numeric, ranks: Numeric, doma
 
     Examples
     --------
-    >>> direct(tokens=128, size=7392.0, copies=8, ranks=16, domain=8)
-    Traffic(stays=473088.0, inside=3311616.0, outside=3784704.0)
+    >>> [float(part) for part in direct(tokens=128, size=7392.0, copies=8, ranks=16, domain=8)]
+    [473088.0, 3311616.0, 3784704.0]
     """
     copy = tokens * size * copies / ranks
     inside = np.minimum(domain, ranks)
@@ -112,7 +112,7 @@ def forwarded(
     Examples
     --------
     >>> sent = forwarded(tokens=4096, size=7392.0, copies=8, ranks=64, domain=8, groups=4)
-    >>> round(sent.outside / 4096 / 7392, 3)
+    >>> print(round(sent.outside / 4096 / 7392, 3))
     3.15
     """
     inside = np.minimum(domain, ranks)
