@@ -23,7 +23,7 @@ WORKERS = 2
 """Futures that are solved at once. [-]"""
 MEANS = (
     "use if opened", "scarce if opened", "use at home", "all at home", "give if opened", "exercise if opened",
-    "use if signed", "costs of states", "excess",
+    "use if signed", "paid if signed", "costs of states", "excess",
 )  # fmt: skip
 """Rows over the mean of futures (in one future: what is closed is not used), and rows of risk."""
 FEASIBLE = 1e-5
