@@ -2,7 +2,7 @@
 
 `volume`: sites as large as the demand asks for, fixed charges small against what is bought. `tiny`: a
 thousandth of that demand meets the same sites. Every run stops at its time limit; `gap` is proven, whatever
-the time. `--quick` runs the small sizes alone; `--svg FOLDER` draws their gap and time against each dimension.
+the time. `--quick` runs the small sizes alone; `--svg FOLDER` draws gap and time against each dimension.
 """
 
 from __future__ import annotations

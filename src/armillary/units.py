@@ -55,6 +55,7 @@ DIMENSIONS: dict[str, dict[str, float]] = {
     "USD/J": {f"USD/{u}": 1 / f for u, f in _prefixed("Wh", _HOUR).items()}
     | {f"USD/{w}/{t}": 1 / (f * _TIMES[t]) for w, f in _prefixed("W").items() for t in ("month", "yr")},
     "USD/W": {f"{u}/{w}": fu / fw for u, fu in _USD.items() for w, fw in _prefixed("W").items()},
+    "USD/byte": {f"{u}/{b}": fu / fb for u, fu in _USD.items() for b, fb in _BYTES.items()},
     "token": _TOKENS,
     "token/s": _per(_TOKENS, _RATES),
     "1/s": {f"per {t}": 1 / f for t, f in _RATES.items()} | {f"/{t}": 1 / f for t, f in _RATES.items()},
@@ -120,8 +121,8 @@ def _example(dimension: str) -> str:
     return {
         "s": "12 ms", "byte": "13.4 TB", "byte/s": "800 Gbit/s", "FLOP": "3.8e25 FLOP",
         "FLOP/s": "2.5 PFLOP/s", "W": "132 kW", "J": "1 MWh", "USD": "38e9 USD", "USD/s": "3.1 USD/h",
-        "USD/J": "0.07 USD/kWh", "USD/W": "11 USD/W", "token": "15e12 token", "token/s": "9e3 token/s",
-        "1/s": "2.5e9 per day", "1": "60%",
+        "USD/J": "0.07 USD/kWh", "USD/W": "11 USD/W", "USD/byte": "0.05 USD/GB", "token": "15e12 token",
+        "token/s": "9e3 token/s", "1/s": "2.5e9 per day", "1": "60%",
     }[dimension]  # fmt: skip
 
 

@@ -101,6 +101,21 @@ def test_a_model_trained_as_a_law_says(shipped):
     assert flop == pytest.approx(5.76e23, rel=0.02)  # Chinchilla's compute, for its 72e9 by the refit
 
 
+def test_data_costs_what_moves_and_budgets_hold_from_their_quarter(shipped):
+    more = """\
+  data: {chat: {provider: aws, each: 20 kB, price: 0.05 USD/GB}}
+  budgets: [{from: 2026-05, quarter: 2e7 USD}, {from: 2027-01, quarter: 3e7 USD}]
+  futures:"""
+    asked = bought(GOOD.replace("  futures:", more), shipped)
+    assert {x.site.name: dict(x.site.egress) for x in asked.sites} == {
+        "ohio": {},
+        "texas": {"chat": pytest.approx(20e3 * 0.05e-9 * 1)},
+    }
+    # The plan begins in 2026Q1; May lies in the second quarter, so that the third is the first under it.
+    assert asked.budget.tolist() == [np.inf, np.inf, 2e7, 2e7, 3e7, 3e7, 3e7, 3e7]
+    assert bought(GOOD, shipped).budget is None
+
+
 BAD = [
     ("price: 5 USD/h", "price: -5 USD/h", "b.yaml:25:60: error: portfolio.offers.year.price: '-5"),
     ("price: 5 USD/h", "price: 5 EUR/h", "portfolio.offers.year.price: unknown unit 'EUR/h'"),
@@ -127,6 +142,16 @@ BAD = [
     ("      next: {", "      chat: {", "training.generations.chat: is the name of a workload, too"),
     ("{provider: oci, term", "{term", "contracts.more.provider: is missing"),
     ("power: 5 MW}, {from: 2027-01", "power: 5 MW}, {from: 2026-01", "milestones: are not in the order"),
+    ("futures: {count", "data: {chatt: {provider: aws, each: 1 kB, price: 1 USD/GB}}\n  futures: {count",
+     "data.chatt: no stream of work 'chatt'; did you mean 'chat'?"),
+    ("futures: {count", "data: {chat: {provider: awz, each: 1 kB, price: 1 USD/GB}}\n  futures: {count",
+     "data.chat.provider: no provider of a site 'awz'; did you mean 'aws'?"),
+    ("futures: {count", "data: {chat: {provider: aws, each: 1 kB, price: 1 USD}}\n  futures: {count",
+     "data.chat.price: '1 USD' is in USD, expected USD/byte"),
+    ("futures: {count", "budgets: [{from: 2027-01, quarter: 1e9 USD}, {from: 2026-01, quarter: 2e9 USD}]\n"
+     "  futures: {count", "portfolio.budgets: are not in the order of their months"),
+    ("futures: {count", "budgets: [{from: 2036-01, quarter: 1e9 USD}]\n  futures: {count",
+     "budgets[0].from: 2036-01 is after the plan"),
     ("building: 2026-02", "building: 2025-02", "ramp.building: 2025-02 is before the plan of 8 quarters"),
 ]  # fmt: skip
 

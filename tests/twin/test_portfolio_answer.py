@@ -317,3 +317,21 @@ def test_an_option_without_which_nothing_holds(asked, shipped):
     assert found.plan is not None, found.infeasible
     assert found.options[0][1].value == float("inf")
     assert not found.infeasible
+
+
+def test_data_that_moves_is_paid_and_a_budget_holds_in_every_future(asked, answer, shipped):
+    scenario, bought, known = asked
+    # A request's data, let out by the one who has them, costs as much as ten of its requests done elsewhere.
+    price = 10 * answer.plan.costs.total / float(answer.plan.demand[0].sum() * QUARTER)
+    moved = tuple(
+        replace(x, site=x.site._replace(egress={"chat": price})) if x.site.provider == "oci" else x
+        for x in bought.sites
+    )
+    there = portfolio_answer(scenario, replace(bought, sites=moved), known)
+    oci = list(dict.fromkeys(x.site.provider for x in bought.sites)).index("oci")
+    given = [float(one.plan.work[oci].sum()) for one in (answer, there)]
+    assert given[1] < given[0]
+    most = answer.plan.spend.sum(0).max(1) * 0.9
+    tight = portfolio_answer(scenario, replace(bought, budget=most), known)
+    assert (tight.plan.spend.sum(0) <= most[:, None] * (1 + 1e-6)).all()
+    assert tight.plan.expected > answer.plan.expected

@@ -40,6 +40,8 @@ Duration = Annotated[float, _reader("s", 1.0, 1e11), _written("s"), _text("7 yr"
 Bandwidth = Annotated[float, _reader("byte/s", 1e3, 1e14), _written("B/s"), _text("400 Gbit/s")]
 Money = Annotated[float, _reader("USD", 0.0, 1e14), _written("USD"), _text("38e9 USD")]
 PriceRate = Annotated[float, _reader("USD/s", 0.0, 1e3), _written("USD/s"), _text("3.1 USD/h")]
+EgressPrice = Annotated[float, _reader("USD/byte", 0.0, 1e-6), _written("USD/B"), _text("0.05 USD/GB")]
+Moved = Annotated[float, _reader("byte", 0.0, 1e15), _written("B"), _text("20 kB")]
 Tokens = Annotated[float, _reader("token", 1.0, 1e18), _written("token"), _text("15e12 token")]
 Share = Annotated[
     float,

@@ -125,7 +125,11 @@ class Reading:
             self.known(("futures", "spreads", name), name, dict.fromkeys(streams), "stream of work")
         if not streams:
             self.problem((), "has nothing to plan for", "add workloads that are served, or generations")
-        futures = self.futures()
+        for name, held in s.data.items():
+            self.known(("data", name), name, dict.fromkeys(streams), "stream of work")
+            runs = dict.fromkeys(site.provider for site in s.sites.values())
+            self.known(("data", name, "provider"), held.provider, runs, "provider of a site")
+        futures, budget = self.futures(), self.budget()
         if len(self.into.problems) > before:
             return None
         offers = tuple(
@@ -144,11 +148,24 @@ class Reading:
         found = Purchasing(
             self.origin, calendar, self.quarters, futures, s.futures.seed, s.futures.spread,
             dict(s.futures.spreads), s.share, Risk(s.risk.weight, s.risk.level), s.penalty,
-            dict(s.penalties), dict(s.floors), s.deployed_by or "", skus, sites, offers, contracts, options,
-            generations, s.training.research, s.training.lead, s.training.goodput,
+            dict(s.penalties), dict(s.floors), budget, s.deployed_by or "", skus, sites, offers, contracts,
+            options, generations, s.training.research, s.training.lead, s.training.goodput,
         )  # fmt: skip
         self.checked(found, streams)
         return None if len(self.into.problems) > before else found
+
+    def budget(self) -> np.ndarray | None:
+        """Most that is paid by quarter, endless before the first budget."""
+        months = [b.start for b in self.spec.budgets]
+        if months != sorted(months):
+            self.problem(("budgets",), "are not in the order of their months")
+        most = np.full(self.count, inf)
+        for i, b in enumerate(self.spec.budgets):
+            first = self.at(b.start, up=True)
+            if first >= self.count:
+                self.problem(("budgets", i, "from"), f"{b.start} is after the plan, which has {self.span()}")
+            most[max(first, 0) :] = b.quarter
+        return most if months else None
 
     def streams(self) -> tuple[str, ...]:
         """Names of the streams of work."""
@@ -223,7 +240,14 @@ class Reading:
                 name, when["building"], when["power"], max(r.block // size, 1), when["delivery"]
             )
             ramp = RampSite(name, r.blocks, r.block, steps)
-        site = Site(name, spec.provider, spec.region, spec.network, power, spec.opening, spec.standing)
+        egress = {
+            stream: held.each * held.price
+            for stream, held in self.spec.data.items()
+            if held.provider != spec.provider
+        }
+        site = Site(
+            name, spec.provider, spec.region, spec.network, power, spec.opening, spec.standing, egress
+        )
         return AskedSite(site, ramp, r.sku if r is not None else "")
 
     def refers(self, place: Path, spec: PurchaseSpec | RightSpec) -> None:
@@ -349,7 +373,7 @@ class Reading:
             tuple(Demand(name, ones, 1.0, interruptible=True) for name in streams),
             tuple(Sku(k.name, dict.fromkeys(streams, 1.0), k.power) for k in found.skus),
             tuple(x.site for x in found.sites), tuple(o.offer for o in found.offers),
-            found.contracts, found.options, found.share, {}, None, found.risk,
+            found.contracts, found.options, found.share, {}, found.budget, found.risk,
         )  # fmt: skip
         try:
             check(programme, servable=False)

@@ -10,11 +10,13 @@ from armillary.scenario.fields import (
     Change,
     Count,
     Duration,
+    EgressPrice,
     Flop,
     Fraction,
     Margin,
     Money,
     Month,
+    Moved,
     Name,
     Number,
     Part,
@@ -169,6 +171,23 @@ class RiskSpec(Part):
     weight: Margin = Field(0.0, description="Of the CVaR beside the expected cost")
 
 
+class BudgetSpec(Part):
+    """What may be paid from a month on."""
+
+    start: Month = Field(alias="from", description="From the first quarter that begins in it or later")
+    quarter: Money = Field(description="In each quarter and future, at most")
+
+
+class DataSpec(Part):
+    """Where the data of a stream of work is, and what it costs to work elsewhere."""
+
+    provider: Name = Field(description="Who holds it; its sites take it for nothing")
+    each: Moved = Field(
+        description="Moved for a unit of work: a request, or a second of an accelerator or vCPU"
+    )
+    price: EgressPrice = Field(description="Of moving it out")
+
+
 class PortfolioSpec(Part):
     """What can be bought, for what, and what limits it."""
 
@@ -185,6 +204,10 @@ class PortfolioSpec(Part):
     )
     penalties: dict[Name, Times] = Field({}, description="The same of single streams")
     floors: dict[Name, Whole] = Field({}, description="Share of a stream that is served in every future")
+    budgets: tuple[BudgetSpec, ...] = Field(
+        (), max_length=120, description="Most that is paid in a quarter, by date; none before the first"
+    )
+    data: dict[Name, DataSpec] = Field({}, description="Where the data of single streams is")
     deployed_by: Month | None = Field(None, description="Ask for the chance that all ramps are up before it")
     skus: dict[Name, SkuSpec] = Field(min_length=1, description="SKUs by name")
     sites: dict[Name, SiteSpec] = Field(min_length=1, description="Sites by name")
@@ -201,6 +224,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "contracts": CommitmentSpec,
     "options": RightSpec,
     "generations": GenerationSpec,
+    "data": DataSpec,
 }
 """Parts of the portfolio by the table that they are entries of."""
 INSIDE: dict[str, type[BaseModel]] = {
@@ -210,6 +234,7 @@ INSIDE: dict[str, type[BaseModel]] = {
     "ramp": RampSpec,
     "milestones": MilestoneSpec,
     "tiers": TierSpec,
+    "budgets": BudgetSpec,
 }
 """Parts of the portfolio by the field that holds them."""
 

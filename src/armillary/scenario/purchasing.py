@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from armillary.catalog import Accelerator, System
 from armillary.portfolio import (
     Calendar,
@@ -78,9 +81,10 @@ class Purchasing:
 
     origin : ISO month that the first quarter begins with. spread, spreads : of a year's growth of demand,
     as the standard deviation of its logarithm [-]. penalty, penalties : for work that is not done, over its
-    price where it is cheapest [-]. floors : share that is served in every future [-].
-    deployed_by : ISO month, empty where nothing is asked. research : share of compute that is not in final
-    runs [-]; lead : over which it is spread [s]. goodput : of a run's time [-].
+    price where it is cheapest [-]. floors : share that is served in every future [-]. budget : most that is
+    paid, `[quarter]`, None where nothing is said [USD]. deployed_by : ISO month, empty where nothing is
+    asked. research : share of compute that is not in final runs [-]; lead : over which it is spread [s].
+    goodput : of a run's time [-].
     """
 
     origin: str
@@ -95,6 +99,7 @@ class Purchasing:
     penalty: float
     penalties: Mapping[str, float]
     floors: Mapping[str, float]
+    budget: NDArray[np.float64] | None
     deployed_by: str
     skus: tuple[AskedSku, ...]
     sites: tuple[AskedSite, ...]

@@ -244,7 +244,7 @@ def programme_of(
     sites = tuple(x.site for x in asked.sites)
     programme = Programme(
         asked.calendar, asked.futures, found, skus, sites, offers, asked.contracts, asked.options,
-        asked.share, {}, None, asked.risk,
+        asked.share, {}, asked.budget, asked.risk,
     )  # fmt: skip
     return programme, ramps
 
