@@ -22,8 +22,10 @@ from armillary.portfolio.records import Programme
 from armillary.portfolio.rounding import rounded
 from armillary.portfolio.states import exact
 
-WHOLE = 20_000
-"""Columns of use up to which a programme is solved as one. [-]"""
+SMALL, WHOLE = 6_000, 20_000
+"""Columns of use up to which a programme is solved as one, and up to which that is tried first. [-]"""
+FIRST_SHARE = 0.25
+"""Of the time, what is given to that try. [-]"""
 SECONDS = 120.0
 """Time limit of a plan, unless another is given. [s]"""
 
@@ -51,20 +53,30 @@ def solve(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, s
         If a large programme's first round found no plan in time (a minute is spent on it in any case).
     """
     began = perf_counter()
+    until = began + seconds
     check(programme, servable)
     arrays = arrays_of(programme)
-    if _size(programme, arrays) > WHOLE:
-        best = decompose(programme, arrays, gap, began + seconds)
+    size = _size(programme, arrays)
+    whole, found = None, None
+    if size <= WHOLE:
+        whole = assemble(programme, arrays, exact(programme.futures))
+        share = 1.0 if size <= SMALL else FIRST_SHARE
+        found = highs.solve(whole.matrix, gap=gap, seconds=(until - perf_counter()) * share)
+    if whole is None or found is None or (found.status == "time limit" and size > SMALL):
+        best = decompose(programme, arrays, gap, until)
+        if whole is not None and found is not None:
+            best = _better(best, whole, found, gap)
         if best is not None:
-            best = _improved(best, gap, began + seconds)
+            best = _improved(best, gap, until)
             status = "optimal" if best.finished else "time limit"
             return plan_of(
                 programme, arrays, best.assembly, best.x, status, best.bound, perf_counter() - began
             )
-        if perf_counter() > began + seconds:
+        if perf_counter() > until:
             raise ArmillaryError(f"no plan was found within {seconds:g} s; give it more, or ask for less")
-    whole = assemble(programme, arrays, exact(programme.futures))
-    found = highs.solve(whole.matrix, gap=gap, seconds=seconds - (perf_counter() - began))
+    if whole is None or found is None:
+        whole = assemble(programme, arrays, exact(programme.futures))
+        found = highs.solve(whole.matrix, gap=gap, seconds=until - perf_counter())
     x = found.x
     if not len(x) and found.status == "time limit":
         x = _some(programme, arrays, whole)
@@ -72,6 +84,17 @@ def solve(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, s
         raise InfeasibleError(_why(programme))
     status = "optimal" if found.status == "optimal" else "time limit"
     return plan_of(programme, arrays, whole, x, status, found.bound, perf_counter() - began)
+
+
+def _better(best: Best | None, whole: Assembly, found: highs.Solved, gap: float) -> Best | None:
+    """The better plan of the rounds and of the search of the whole, with the better bound."""
+    bound = found.bound if best is None else max(best.bound, found.bound)
+    if len(found.x) and (best is None or found.value < best.value):
+        best = Best(whole, found.x, found.value, bound, False, True)
+    if best is None:
+        return None
+    bound = min(bound, best.value)
+    return best._replace(bound=bound, finished=gap_of(best.value, bound) <= gap)
 
 
 def _improved(best: Best, gap: float, until: float) -> Best:
