@@ -55,6 +55,8 @@ def test_built_in_files_are_good(name, shipped):
         ("replicas: 2\n", "replica: 2\n", "error: pools.one.replica: unknown field; did you mean 'replicas'"),
         ("replicas: 2\n", "replicas: 0\n", "8:15: error: pools.one.replicas: input should be greater than"),
         ("replicas: 2\n", "layout: {tp: 4, ep: 3}\n", "8:25: error: pools.one.layout.ep: 3 does not divide"),
+        ("replicas: 2\n", "layout: {tp: 3}\n", "8:18: error: pools.one.layout.tp: 3 does not divide the 32"),
+        ("replicas: 2\n", "layout: {pp: 64}\n", "error: pools.one.layout.pp: 64 stages are more than the 32"),
         ("replicas: 2\n", "engine: vlm\n", "8:13: error: pools.one.engine: unknown serving engine 'vlm'"),
         ("replicas: 2\n", "precision: fp9\n", "8:16: error: pools.one.precision: unknown serving precision"),
         (

@@ -11,6 +11,7 @@ from armillary.errors import InputError, did_you_mean
 from armillary.units import parse
 
 if TYPE_CHECKING:
+    from armillary.model import Transformer
     from armillary.serving.deployment import Failures, Scaling
     from armillary.serving.fleet import ServedPool
     from armillary.serving.layout import EngineLayout
@@ -134,25 +135,33 @@ def _number(text: str) -> float:
         raise ValueError(f"must be a number, got {text!r}") from None
 
 
-def layout_of(moe: bool, domain: int, tp: int, dp: int, ep: int, pp: int, option: str) -> EngineLayout:
+def layout_of(
+    model: Transformer, domain: int, tp: int, dp: int, ep: int, pp: int, option: str = "--"
+) -> EngineLayout:
     """Degrees as a layout; experts are spread over all ranks where `ep` is 0.
+
+    option : what stands before the name of a degree in errors.
 
     Raises
     ------
     InputError
-        If expert parallelism does not divide the ranks.
+        If expert parallelism does not divide the ranks, or the model cannot be cut into so many parts.
     """
     from armillary.serving import EngineLayout
+    from armillary.serving.degrees import degree_fault
 
     if min(tp, dp, pp) < 1 or max(tp, dp, ep, pp) > 512:
-        raise InputError(f"{option}: degrees must be 1 to 512, got tp={tp} dp={dp} ep={ep} pp={pp}")
+        raise InputError(f"{option}tp={tp} dp={dp} ep={ep} pp={pp}: degrees must be 1 to 512")
+    moe = any(getattr(k.feed_forward, "experts", 0) for k in model.kinds())
     layout = EngineLayout(tp, pp, dp, ep or (tp * dp if moe else 1), domain)
     if (tp * dp) % int(layout.ep):
-        raise InputError(f"{option} {ep} does not divide the {tp * dp} ranks of tp x dp")
+        raise InputError(f"{option}ep {ep} does not divide the {tp * dp} ranks of tp x dp")
+    if fault := degree_fault(model, layout):
+        raise InputError(f"{option}{fault[0]} {fault[1]}")
     return layout
 
 
-def prefill_of(text: str | None, moe: bool, domain: int) -> tuple[EngineLayout | None, int]:
+def prefill_of(text: str | None, model: Transformer, domain: int) -> tuple[EngineLayout | None, int]:
     """Read ``--prefill``: layout and number of replicas that only read prompts."""
     if text is None:
         return None, 0
@@ -162,7 +171,7 @@ def prefill_of(text: str | None, moe: bool, domain: int) -> tuple[EngineLayout |
     if count < 1:
         raise InputError(f"--prefill {text!r}: replicas must be 1 or more")
     degrees = {"tp": 1, "dp": 1, "ep": 0, "pp": 1} | found
-    return layout_of(moe, domain, **degrees, option=f"--prefill {text!r}: ep"), count
+    return layout_of(model, domain, **degrees, option=f"--prefill {text!r}: "), count
 
 
 def failures_of(
@@ -255,10 +264,9 @@ def served_pool(
     model = transformer(known.model(options["name"]))
     machine = known.system(options["system"])
     chip = known.accelerator(machine.accelerator)
-    moe = any(getattr(k.feed_forward, "experts", 0) for k in model.kinds())
     tp, dp, ep, pp = (options[degree] for degree in ("tp", "dp", "ep", "pp"))
-    layout = layout_of(moe, machine.scale_up_size, tp, dp, ep, pp, "--ep")
-    prefill, count = prefill_of(options["prefill"], moe, machine.scale_up_size)
+    layout = layout_of(model, machine.scale_up_size, tp, dp, ep, pp)
+    prefill, count = prefill_of(options["prefill"], model, machine.scale_up_size)
     random, outages = failures_of(options["failures"], model.name, prefill is not None)
     memory = options.get("host_memory")
     say_assumed(chip)

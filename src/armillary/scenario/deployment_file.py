@@ -25,6 +25,7 @@ from armillary.scenario.deployment_schema import (
 from armillary.scenario.field_errors import field_problems
 from armillary.scenario.yaml_source import Path, Problem, read_yaml
 from armillary.serving.calibration import engines
+from armillary.serving.degrees import degree_fault
 from armillary.serving.demand import Demand, requests
 from armillary.serving.deployment import Failures, Scaling
 from armillary.serving.diurnal import DAY, DayShape, named_shape
@@ -160,12 +161,11 @@ class _Resolver:
             words = f"unknown serving engine {spec.engine!r}{did_you_mean(spec.engine, engines())}"
             self.problems.append(Problem((*place, "engine"), words, hint))
             return None
-        moe = any(getattr(k.feed_forward, "experts", 0) for k in model.kinds())
-        layout = self.layout((*place, "layout"), spec.layout, moe, system.scale_up_size)
+        layout = self.layout((*place, "layout"), spec.layout, model, system.scale_up_size)
         prefill, count, prefill_scaling = None, 0, None
         if spec.prefill is not None:
             where = (*place, "prefill")
-            prefill = self.layout((*where, "layout"), spec.prefill.layout, moe, system.scale_up_size)
+            prefill = self.layout((*where, "layout"), spec.prefill.layout, model, system.scale_up_size)
             count = spec.prefill.replicas
             prefill_scaling = self.scaling((*where, "scale"), spec.prefill.scale)
         if chosen is None or layout is None or (spec.prefill is not None and prefill is None):
@@ -192,15 +192,20 @@ class _Resolver:
             spec.host_memory or 0.0,
         )
 
-    def layout(self, place: Path, spec: LayoutSpec, moe: bool, domain: int) -> EngineLayout | None:
-        """Degrees, experts over all ranks by default."""
+    def layout(self, place: Path, spec: LayoutSpec, model: Transformer, domain: int) -> EngineLayout | None:
+        """Degrees that the model can have, experts over all ranks by default."""
         ranks = spec.tp * spec.dp
+        moe = any(getattr(k.feed_forward, "experts", 0) for k in model.kinds())
         if spec.ep is not None and ranks % spec.ep:
             self.problems.append(
                 Problem((*place, "ep"), f"{spec.ep} does not divide the {ranks} ranks of tp x dp")
             )
             return None
-        return EngineLayout(spec.tp, spec.pp, spec.dp, spec.ep or (ranks if moe else 1), domain)
+        layout = EngineLayout(spec.tp, spec.pp, spec.dp, spec.ep or (ranks if moe else 1), domain)
+        if fault := degree_fault(model, layout):
+            self.problems.append(Problem((*place, fault[0]), fault[1]))
+            return None
+        return layout
 
     def scaling(self, place: Path, spec: ScaleSpec | None) -> Scaling | None:
         """Scaling, with least and most in order."""

@@ -13,6 +13,7 @@ from armillary.model import Transformer
 from armillary.model.bytes import kv_cache_bytes_per_token, recurrent_state_bytes
 from armillary.serving.calibration import front_end
 from armillary.serving.candidates import Candidate, candidate
+from armillary.serving.degrees import degree_fault
 from armillary.serving.deployment import Failures, Pool, Scaling
 from armillary.serving.engine import Replica
 from armillary.serving.layout import EngineLayout
@@ -190,6 +191,8 @@ def _replica(served: ServedPool, layout: EngineLayout, prompt: float, answer: fl
         raise InputError(
             f"ep {layout.ep} does not divide the {layout.stage} ranks of tp x dp of {served.name}"
         )
+    if fault := degree_fault(served.model, layout):
+        raise InputError(f"{fault[0]} of {served.name}: {fault[1]}")
     if served.host_memory and not served.chip.host_bandwidth:
         raise InputError(f"the catalog has no host bandwidth of {served.chip.name}; leave host memory out")
     return Replica(

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.model import Transformer
-from armillary.model.transformer import Attention, LatentAttention
 from armillary.serving.calibration import front_end
 from armillary.serving.candidates import STEP_TOKENS, limits
+from armillary.serving.degrees import divides_heads, most_stages
 from armillary.serving.engine import Replica
 from armillary.serving.layout import EngineLayout
 from armillary.serving.step import Batch
@@ -84,14 +84,13 @@ def layouts(model: Transformer, domain: int, widest: int = WIDEST) -> EngineLayo
     models with experts, and pipeline stages cross it, the latter only with stages of whole domains. Experts
     are spread whole over all ranks of a stage, or, in one attention group, cut as dense matrices are.
     """
-    heads = [k.mixer.heads for k in model.kinds() if isinstance(k.mixer, Attention | LatentAttention)]
     experts = [getattr(k.feed_forward, "experts", 0) for k in model.kinds()]
     routed = max(experts, default=0)
-    depth = sum(model.kinds().values())
+    depth = most_stages(model)
     whole = max(d for d in DEGREES if d <= domain)
     rows = set()
     for tp in DEGREES:
-        if tp > domain or any(h % tp for h in heads):
+        if tp > domain or not divides_heads(model, tp):
             continue
         for dp in DEGREES if routed else (1,):
             for pp in STAGES:
