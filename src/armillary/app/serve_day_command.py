@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 from armillary.app.options import echo_json, write_figure
 from armillary.app.serve_options import EXAMPLE, asked_lengths, served_options
 from armillary.app.service_options import layout_options, served_pool, target
+from armillary.processes import interrupts_held, leave_interrupts
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
@@ -133,17 +133,17 @@ def processes(jobs: int) -> Iterator[Map]:
     from armillary.errors import ArmillaryError
 
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_interrupts)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=leave_interrupts)
+
+    def mapped(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        with interrupts_held():
+            return pool.map(function, items)
+
     try:
-        yield pool.map
+        yield mapped
     except BrokenProcessPool:
         raise ArmillaryError(
             "a process of the day died, perhaps for lack of memory; try fewer --jobs"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _leave_interrupts() -> None:
-    """Let Ctrl-C be the business of the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

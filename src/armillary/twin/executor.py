@@ -1,4 +1,4 @@
-"""One seam for independent work: in this process, or spread over several. Only the standard library."""
+"""One seam for independent work: in this process, or spread over several. Only our `processes`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
+
+from armillary.processes import interrupts_held, leave_interrupts
 
 T = TypeVar("T")
 
@@ -35,6 +37,10 @@ def run_all(calls: Sequence[partial[T]], jobs: int, done: Callable[[], None]) ->
         Processes; 1 runs everything here. [-]
     done : callable
         Called after each result, in order.
+
+    Notes
+    -----
+    An error, or Ctrl-C, stops the processes at once.
     """
     if jobs <= 1 or len(calls) <= 1:
         results = []
@@ -43,10 +49,19 @@ def run_all(calls: Sequence[partial[T]], jobs: int, done: Callable[[], None]) ->
             done()
         return results
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(calls)), mp_context=context) as pool:
-        futures = [pool.submit(call) for call in calls]
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(min(jobs, len(calls)), mp_context=context, initializer=leave_interrupts)
+    try:
+        with interrupts_held():
+            futures = [pool.submit(call) for call in calls]
         results = []
         for future in futures:
             results.append(future.result())
             done()
         return results
+    except BaseException:
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
