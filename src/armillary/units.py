@@ -78,7 +78,7 @@ def parse(text: str | float, dimension: str) -> float:
     Raises
     ------
     UnitError
-        If the number cannot be read, or the unit is missing, unknown or of another dimension.
+        If the number cannot be read or is infinite, or the unit is missing, unknown or of another dimension.
 
     Examples
     --------
@@ -103,7 +103,10 @@ def parse(text: str | float, dimension: str) -> float:
             f"{text!r} has no unit; write it as '{match[1]} {_example(dimension).split(' ', 1)[1]}'"
         )
     if unit in units:
-        return number * units[unit]
+        value = number * units[unit]
+        if value in (float("inf"), float("-inf")):
+            raise UnitError(f"{text!r} is not a finite number of {dimension}")
+        return value
     for other, table in DIMENSIONS.items():
         if unit in table:
             raise UnitError(f"{text!r} is in {other}, expected {dimension}, as in '{_example(dimension)}'")

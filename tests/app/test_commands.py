@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -229,6 +230,14 @@ def test_constraints_hold(capsys):
         (["--precision", "fp7"], 2, "--precision"),
         (["--precision", "nvfp4"], 2, "h100 has no fp4 arithmetic"),
         (["--tokens", "few"], 2, "--tokens 'few'"),
+        (["--tokens", "0"], 2, "--tokens '0': must be above 0"),
+        (["--tokens", "1e400"], 2, "--tokens '1e400': must be above 0 and at most 1e+30"),
+        (["--global-batch", "1e30"], 2, "must be at most 1,000,000,000 sequences"),
+        (["--global-batch", "1e400"], 2, "must be at most 1,000,000,000 sequences"),
+        (["--set", "tp=nan"], 2, "--set tp=nan: must be a finite number"),
+        (["--oversubscription", "nan"], 2, "nan is not a finite number; write one in 1<=x<=1000"),
+        (["--imbalance", "nan"], 2, "nan is not a finite number"),
+        (["--capacity", "nan"], 2, "nan is not a finite number"),
         (["--price", "3 EUR/h"], 2, "unknown unit"),
         (["--set", "tp"], 2, "NAME=VALUE"),
         (["--set", "tp=x"], 2, "must be a number"),
@@ -344,6 +353,25 @@ def test_validate_takes_the_shipped_measurements_and_records_only_them(capsys):
     code, _, err = call("validate", "memory", "--data", str(SLICES), "--record", capsys=capsys)
     assert code == 2
     assert "leave out --data" in err
+
+
+def options_of(command, path=()):
+    if isinstance(command, click.Group):
+        with click.Context(command) as context:
+            for name in command.list_commands(context):
+                yield from options_of(command.get_command(context, name), (*path, name))
+        return
+    yield from ((" ".join(path), option) for option in command.params)
+
+
+def test_no_option_takes_a_number_that_is_none():
+    """A range of click alone lets nan through, as it compares with no bound."""
+    ranges = [(path, p) for path, p in options_of(cli) if isinstance(p.type, click.types.FloatParamType)]
+    assert len(ranges) > 15
+    for path, option in ranges:
+        for text in ("nan", "inf", "-inf"):
+            with pytest.raises(click.BadParameter):
+                print(path, option.name, option.type.convert(text, option, None))
 
 
 def test_unknown_commands_and_versions(capsys):

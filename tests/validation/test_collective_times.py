@@ -153,6 +153,7 @@ def test_rows_that_are_no_fair_test(change, says):
         ({"n_gpus": ""}, "n_gpus is empty"),
         ({"n_gpus": "1"}, "at least 2"),
         ({"size_bytes": "big"}, "not a number"),
+        ({"size_bytes": "1e400"}, "outside what is sensible"),
         ({"collective": "scan"}, "unknown 'scan'"),
         ({"time_us": "0"}, "must be positive"),
         ({"time_us": ""}, "time_us is empty"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from armillary.app.options import catalog_option, echo_json, json_option, write_figure
+from armillary.app.options import FiniteRange, catalog_option, echo_json, json_option, write_figure
 from armillary.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Sweep(NamedTuple):
 @click.option("--min", "least", default="8", show_default=True, help="First size, e.g. 8 or 1MiB.")
 @click.option("--max", "most", default="16GiB", show_default=True, help="Last size.")
 @click.option(
-    "--factor", default=2.0, show_default=True, type=click.FloatRange(1.01, 1e6), help="From size to size."
+    "--factor", default=2.0, show_default=True, type=FiniteRange(1.01, 1e6), help="From size to size."
 )
 @click.option(
     "--algorithm", default=None, help="ring, tree, nvls, nvls_tree, pat or direct; NCCL's choice else."
@@ -70,7 +70,7 @@ class Sweep(NamedTuple):
     "--oversubscription",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(1, 1000),
+    type=FiniteRange(1, 1000),
     help="Of the network above the scale-up domain.",
 )
 @click.option("--set", "settings", multiple=True, help="A coefficient NAME=VALUE, e.g. nic=0.9.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from armillary.app.options import FiniteRange
 from armillary.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _THIN_OR_BROKEN: list[Callable[..., Any]] = [
         "--oversubscription",
         default=1.0,
         show_default=True,
-        type=click.FloatRange(0, 1000, min_open=True),
+        type=FiniteRange(0, 1000, min_open=True),
         help="Of leaf to spine; of every level of a file that does not say.",
     ),
     *_SHAPE,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from armillary.app.options import batch
+from armillary.app.options import FiniteRange, batch
 
 if TYPE_CHECKING:
     from armillary.catalog import Catalog
@@ -54,7 +54,7 @@ _OPTIONS: list[Callable[..., Any]] = [
         "--oversubscription",
         default=1.0,
         show_default=True,
-        type=click.FloatRange(1, 1000),
+        type=FiniteRange(1, 1000),
         help="Of the network above the scale-up domain.",
     ),
     click.option("--set", "settings", multiple=True, help="Hard constraint NAME=VALUE[,VALUE], e.g. tp=8."),
@@ -62,13 +62,13 @@ _OPTIONS: list[Callable[..., Any]] = [
         "--imbalance",
         default=1.0,
         show_default=True,
-        type=click.FloatRange(1, 1000),
+        type=FiniteRange(1, 1000),
         help="Tokens of the busiest expert over the mean.",
     ),
     click.option(
         "--capacity",
         default=None,
-        type=click.FloatRange(1, 1000),
+        type=FiniteRange(1, 1000),
         help="What experts take at most, over the mean; further tokens are dropped.",
     ),
 ]

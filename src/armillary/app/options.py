@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import tempfile
@@ -19,6 +20,35 @@ if TYPE_CHECKING:
     from armillary.catalog import Catalog
     from armillary.twin import Price
 
+
+class FiniteRange(click.FloatRange):
+    """A number within a range; nan, which compares with no bound, and infinities are none.
+
+    Examples
+    --------
+    >>> FiniteRange(1, 10).convert("2.5", None, None)
+    2.5
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a number.
+
+        Raises
+        ------
+        click.BadParameter
+            If it is none, not finite or out of range.
+        """
+        number = click.FLOAT.convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number; write one in {self._describe_range()}", param, ctx)
+        return float(super().convert(number, param, ctx))
+
+
+MOST_SEQUENCES = 10**9
+"""Of a global batch. [-]"""
+MOST_TOKENS = 1e30
+"""To train on. [token]"""
+
 _COUNT = re.compile(r"\A\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([kKMGTB]?)\s*-?\s*(tokens?|sequences?|seqs?)?\s*\Z")
 _SCALE = {"": 1, "k": 2**10, "K": 2**10, "M": 2**20, "G": 2**30, "B": 1e9, "T": 1e12}
 
@@ -29,7 +59,7 @@ def batch(text: str, sequence: int) -> int:
     Raises
     ------
     InputError
-        If it cannot be read, or the tokens are not a whole number of sequences.
+        If it cannot be read, is out of range, or the tokens are not a whole number of sequences.
 
     Examples
     --------
@@ -40,6 +70,8 @@ def batch(text: str, sequence: int) -> int:
     if match is None:
         raise InputError(f"--global-batch {text!r}: write sequences as '512' or tokens as '4M-tokens'")
     number = float(match[1]) * _SCALE[match[2]]
+    if not math.isfinite(number):
+        raise InputError(f"--global-batch {text!r}: {_most_sequences()}")
     if match[3] and match[3].startswith("token"):
         if number % sequence:
             near = max(round(number / sequence), 1)
@@ -50,17 +82,35 @@ def batch(text: str, sequence: int) -> int:
         number /= sequence
     if number < 1 or number != int(number):
         raise InputError(f"--global-batch {text!r}: must be a positive whole number of sequences")
+    if number > MOST_SEQUENCES:
+        raise InputError(f"--global-batch {text!r}: {_most_sequences()}")
     return int(number)
+
+
+def _most_sequences() -> str:
+    return f"must be at most {MOST_SEQUENCES:,} sequences"
 
 
 def tokens(text: str) -> float:
     """Read a number of tokens, with or without the word.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is not above 0 and at most `MOST_TOKENS`.
 
     Examples
     --------
     >>> tokens("15T") == tokens("15e12 tokens") == tokens("15e12")
     True
     """
+    number = _tokens(text)
+    if not 0 < number <= MOST_TOKENS:
+        raise InputError(f"--tokens {text!r}: must be above 0 and at most {MOST_TOKENS:g}")
+    return number
+
+
+def _tokens(text: str) -> float:
     try:
         return parse(text, "token")
     except InputError:
@@ -148,6 +198,8 @@ def _value(name: str, text: str, named: dict[str, tuple[str, ...]], option: str)
         number = float(text)
     except ValueError:
         raise InputError(f"{option} {name}={text}: must be a number") from None
+    if not math.isfinite(number):
+        raise InputError(f"{option} {name}={text}: must be a finite number")
     if name == "optimizer_bytes":
         if not 2 <= number <= 16:
             raise InputError(f"{option} {name}={text}: must be from 2 to 16 bytes a parameter")

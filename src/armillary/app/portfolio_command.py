@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from armillary.app.options import catalog_option, echo_json, json_option, make_folder, write_figure
+from armillary.app.options import (
+    FiniteRange,
+    catalog_option,
+    echo_json,
+    json_option,
+    make_folder,
+    write_figure,
+)
 
 if TYPE_CHECKING:
     from armillary.scenario import Scenario
@@ -33,7 +40,7 @@ Examples:
     "--gap",
     default=0.25,
     show_default=True,
-    type=click.FloatRange(0.0001, 50),
+    type=FiniteRange(0.0001, 50),
     help="At which a search may stop [%].",
 )
 @click.option(
@@ -41,7 +48,7 @@ Examples:
     "limit",
     default=60.0,
     show_default=True,
-    type=click.FloatRange(0.1, 86400),
+    type=FiniteRange(0.1, 86400),
     help="Of each search [s]; the best plan and its gap are given.",
 )
 @click.option(

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from armillary.app.options import echo_json, write_figure
+from armillary.app.options import FiniteRange, echo_json, write_figure
 from armillary.app.serve_options import EXAMPLE, asked_lengths, served_options
 from armillary.app.service_options import layout_options, served_pool, target
 from armillary.processes import interrupts_held, leave_interrupts
@@ -21,9 +21,9 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 @click.command(epilog=EXAMPLE)
 @served_options
 @click.option("--system", required=True, help="A system of the catalog.")
-@click.option("--messages", required=True, type=click.FloatRange(1, 1e15), help="A day, of all users.")
+@click.option("--messages", required=True, type=FiniteRange(1, 1e15), help="A day, of all users.")
 @click.option("--shape", default="servegen-language-large", show_default=True, help="Of the day.")
-@click.option("--burstiness", default=1.0, show_default=True, type=click.FloatRange(0, 100))
+@click.option("--burstiness", default=1.0, show_default=True, type=FiniteRange(0, 100))
 @click.option(
     "--cells", default=500, show_default=True, type=click.IntRange(1, 100_000), help="Of the fleet, alike."
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from armillary.app.options import FiniteRange
 from armillary.errors import InputError
 from armillary.units import parse
 
@@ -30,7 +31,7 @@ Command = Callable[..., Any]
 
 def demand_options(function: Command) -> Command:
     """Give a command the options of how much is asked."""
-    count = click.FloatRange(0, 1e15, min_open=True)
+    count = FiniteRange(0, 1e15, min_open=True)
     for option in reversed(
         (
             click.option("--users", default=None, type=count, help="With --per-user; instead of --messages."),
@@ -57,7 +58,7 @@ def demand_options(function: Command) -> Command:
                 "--burstiness",
                 default=1.0,
                 show_default=True,
-                type=click.FloatRange(0, 100),
+                type=FiniteRange(0, 100),
                 help="Standard deviation over mean of gaps between requests; 1 is Poisson.",
             ),
             click.option("--growth", default=None, help="A year, e.g. '80%': also size at the horizon."),

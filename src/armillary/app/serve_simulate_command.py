@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from armillary.app.options import echo_json, write_figure
+from armillary.app.options import FiniteRange, echo_json, write_figure
 from armillary.app.serve_options import EXAMPLE, asked_lengths, served_options
 from armillary.app.service_options import layout_options, served_pool, target
 
@@ -31,7 +31,7 @@ SPELLED = {"name": "model", "failures": "fail", "scaling": "scale", "count": "re
 @click.option("--system", default=None, help="A system of the catalog.")
 @click.option("--replicas", default=1, show_default=True, type=click.IntRange(1, 100_000))
 @layout_options
-@click.option("--rate", default=None, type=click.FloatRange(1e-6, 1e9), help="Requests a second (Poisson).")
+@click.option("--rate", default=None, type=FiniteRange(1e-6, 1e9), help="Requests a second (Poisson).")
 @click.option("--users", default=None, type=click.IntRange(1, 10**7), help="Who wait for their answers.")
 @click.option("--requests", "count", default=20_000, show_default=True, type=click.IntRange(1, 50_000_000))
 @click.option("--priorities", default=None, help="Shares of requests, who goes first: '0.2,0.8'.")

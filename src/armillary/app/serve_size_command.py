@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from armillary.app.options import echo_json, price_of, write_figure
+from armillary.app.options import FiniteRange, echo_json, price_of, write_figure
 from armillary.app.serve_demand_options import (
     asked_targets,
     asked_trace,
@@ -29,7 +29,7 @@ EXIT_INFEASIBLE = 1
 @click.option(
     "--agent-tasks",
     default=None,
-    type=click.FloatRange(0, 1e15),
+    type=FiniteRange(0, 1e15),
     help="A day: also print the CPUs and memory that their tools need.",
 )
 @click.option("--ttft", default=None, help="Target for the time to first token: '1 s', or 'p99 2 s'.")
@@ -39,10 +39,10 @@ EXIT_INFEASIBLE = 1
 @click.option(
     "--percentile",
     default=None,
-    type=click.FloatRange(1, 99.99),
+    type=FiniteRange(1, 99.99),
     help="Of targets without one; default 95, or what --goodput implies.",
 )
-@click.option("--headroom", default=0.1, show_default=True, type=click.FloatRange(0, 10), help="Spares.")
+@click.option("--headroom", default=0.1, show_default=True, type=FiniteRange(0, 10), help="Spares.")
 @click.option("--accelerators", "capacity", default=None, type=click.IntRange(1), help="That there are.")
 @click.option("--price", default=None, help="Of an accelerator, e.g. '3.1 USD/h'; default from the catalog.")
 @click.option("--front", "show_front", is_flag=True, help="Print throughput against interactivity.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 Readers = Mapping[str, Callable[[str], Any]]
+
+MOST_MEMORY = 1e18
+"""Of the host of a replica. [byte]"""
 
 
 def layout_options(function: Command) -> Command:
@@ -130,9 +134,12 @@ def seconds(text: str) -> float:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         raise ValueError(f"must be a number, got {text!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"must be a finite number, got {text!r}")
+    return number
 
 
 def layout_of(
@@ -226,6 +233,13 @@ def scaling_of(text: str | None) -> Scaling | None:
     return Scaling(found["target"], found["every"], found["start"], found["least"], found["most"])
 
 
+def _memory(text: str) -> float:
+    value = parse(text, "byte")
+    if not 0 <= value <= MOST_MEMORY:
+        raise InputError(f"--host-memory {text!r}: must be 0 to {MOST_MEMORY / 1e15:,.0f} PB")
+    return value
+
+
 def target(name: str, text: str | None) -> float:
     """Read a target, infinite where there is none.
 
@@ -286,6 +300,6 @@ def served_pool(
         queue_limit=options["queue_limit"],
         scaling=scaling_of(options["scaling"]),
         failures=random,
-        host_memory=0.0 if memory is None else parse(memory, "byte"),
+        host_memory=0.0 if memory is None else _memory(memory),
     )
     return pool, outages

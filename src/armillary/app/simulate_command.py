@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from armillary.app.fabric_options import fabric_from, fabric_options, queue_pairs_option
-from armillary.app.options import catalog_option, echo_json, json_option, write_figure
+from armillary.app.options import FiniteRange, catalog_option, echo_json, json_option, write_figure
 from armillary.errors import InputError
 from armillary.units import parse
 
@@ -43,9 +43,7 @@ Examples:
 @click.option("--strided", is_flag=True, help="Ranks of a group as far apart as there are groups.")
 @fabric_options
 @queue_pairs_option
-@click.option(
-    "--tolerance", default=0.0, show_default=True, type=click.FloatRange(0, 0.5), help="0 is exact."
-)
+@click.option("--tolerance", default=0.0, show_default=True, type=FiniteRange(0, 0.5), help="0 is exact.")
 @click.option("--trace", default=None, type=click.Path(path_type=Path), help="Write a Perfetto trace here.")
 @click.option(
     "--timeline", default=None, type=click.Path(path_type=Path), help="Write a timeline of flows here (SVG)."

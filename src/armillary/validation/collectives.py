@@ -331,6 +331,8 @@ def _row(row: Mapping[str, str], catalog: Catalog, known: Mapping[str, Any] | No
     ratio = predicted / measured if predicted and measured else None
     size = cells.text("size_bytes")
     bytes_ = float(size) if re.fullmatch(r"\d+(\.\d*)?(e\+?\d+)?", size) else 0.0
+    if not np.isfinite(bytes_):  # refused above, with its reason
+        bytes_ = 0.0
     factors = (
         ("system", cells.text("system") or "-"),
         ("network", network),
