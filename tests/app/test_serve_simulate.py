@@ -189,6 +189,7 @@ def test_equal_arrivals_are_legal_and_said(capsys, tmp_path):
         ("--fail replica=0,at=1,for=1s", "at: '1' has no unit"),
         ("--scale target=1", "every and start and least and most missing"),
         ("--scale target=1,every=1s,start=1s,least=3,most=2", "1 <= least <= most"),
+        ("--scale target=20,every=1e-9s,start=1s,least=1,most=2", "every must be 0.1 s or more"),
         ("--priorities 0.5,0.6", "shares of requests that add up to 1"),
         ("--ttft 0s", "--ttft '0s': must be above 0"),
         ("--users 4", "leave --rate and --trace out"),

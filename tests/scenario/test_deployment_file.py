@@ -64,6 +64,11 @@ def test_built_in_files_are_good(name, shipped):
             "scale: {target: 3, every: 1 s, start_up: 1 s, least: 3, most: 2}\n",
             "error: pools.one.scale.least: 3 is above most, 2",
         ),
+        (
+            "replicas: 2\n",
+            "scale: {target: 3, every: 1 us, start_up: 1 s, most: 2}\n",
+            "error: pools.one.scale.every: 1e-06 s is below 0.1 s",
+        ),
         ("system: p5en\n", "system: p5enn\n", "6:13: error: pools.one.system: "),
         ("here, rate: 3 per s", "here, rate: 3", "11:52: error: traffic.users.rate: 3 has no unit"),
         ("here, rate: 3 per s", "here", "11:10: error: traffic.users: says nothing of how much is asked"),

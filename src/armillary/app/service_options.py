@@ -217,7 +217,7 @@ def scaling_of(text: str | None) -> Scaling | None:
     """Read ``--scale``."""
     if text is None:
         return None
-    from armillary.serving.deployment import Scaling
+    from armillary.serving.deployment import LEAST_INTERVAL, Scaling
 
     example = "target=20,every=10 s,start=60 s,least=2,most=16"
     names: Readers = {"target": _number, "every": seconds, "start": seconds, "least": whole, "most": whole}
@@ -225,11 +225,11 @@ def scaling_of(text: str | None) -> Scaling | None:
     missing = [name for name in names if name not in found]
     if missing:
         raise InputError(f"--scale {text!r}: {' and '.join(missing)} missing; write it as {example!r}")
-    right = found["target"] > 0 and found["every"] > 0 and found["start"] >= 0
+    if found["every"] < LEAST_INTERVAL:
+        raise InputError(f"--scale {text!r}: every must be {LEAST_INTERVAL:g} s or more")
+    right = found["target"] > 0 and found["start"] >= 0
     if not right or not 1 <= found["least"] <= found["most"]:
-        raise InputError(
-            f"--scale {text!r}: target and every must be above 0, start from 0, and 1 <= least <= most"
-        )
+        raise InputError(f"--scale {text!r}: target must be above 0, start from 0, and 1 <= least <= most")
     return Scaling(found["target"], found["every"], found["start"], found["least"], found["most"])
 
 

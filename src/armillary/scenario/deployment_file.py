@@ -27,7 +27,7 @@ from armillary.scenario.yaml_source import Path, Problem, read_yaml
 from armillary.serving.calibration import engines
 from armillary.serving.degrees import degree_fault
 from armillary.serving.demand import Demand, requests
-from armillary.serving.deployment import Failures, Scaling
+from armillary.serving.deployment import LEAST_INTERVAL, Failures, Scaling
 from armillary.serving.diurnal import DAY, DayShape, named_shape
 from armillary.serving.fleet import ServedPool, default_precision
 from armillary.serving.layout import EngineLayout
@@ -208,13 +208,16 @@ class _Resolver:
         return layout
 
     def scaling(self, place: Path, spec: ScaleSpec | None) -> Scaling | None:
-        """Scaling, with least and most in order."""
+        """Scaling that looks at sensible intervals, with least and most in order."""
         if spec is None:
             return None
         if spec.least > spec.most:
             self.problems.append(
                 Problem((*place, "least"), f"{spec.least} is above most, {spec.most}", "exchange them")
             )
+        if spec.every < LEAST_INTERVAL:
+            words = f"{spec.every:g} s is below {LEAST_INTERVAL:g} s"
+            self.problems.append(Problem((*place, "every"), words, "look less often"))
         return Scaling(spec.target, spec.every, spec.start_up, spec.least, spec.most)
 
     def stream(

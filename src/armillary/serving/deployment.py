@@ -14,6 +14,10 @@ from armillary.serving.step_cost import Engine, checked_engine
 __all__ = ["Failures", "Outage", "Pool", "Scaling"]
 
 
+LEAST_INTERVAL = 0.1
+"""Between looks of scaling that people ask for; more of them take longer than what they look at. [s]"""
+
+
 class Scaling(NamedTuple):
     """Automatic scaling of a group of replicas.
 
