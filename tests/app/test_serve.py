@@ -130,6 +130,14 @@ def test_a_trace_is_replayed_and_a_bad_one_refused(capsys, tmp_path):
     code, out, err = run(capsys, *words, "--json")
     assert code in (0, None), err
     assert json.loads(out)["completed"] == 40
+    code, _, err = run(capsys, *words, "--rate", "5", "--requests", "7", "--mix", "azure-2023-code")
+    assert code == 2
+    assert "a --trace has its own arrivals and lengths; leave out --rate and --requests and --mix" in err
+    for command in ("size", "day --messages 1e4"):
+        given = ["serve", *command.split(), *words[2:], "--mix", "azure-2023-code"]
+        code, _, err = run(capsys, *given)
+        assert code == 2
+        assert "leave out --mix" in err
     trace.write_text("TIMESTAMP,ContextTokens\n", encoding="utf-8")
     code, _, err = run(capsys, *words)
     assert code == 2

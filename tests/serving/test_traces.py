@@ -166,8 +166,8 @@ LINE = '{"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [1
         (BURST.replace("GPT-4,4", '"GPT-4",4'), "t:4: a field in quotes; write fields without quotes"),
         (
             BURST.replace("118", "44"),
-            "t:4: arrives 1 s before the request above; expected requests in order of arrival, "
-            "or read(..., sort=True)",
+            "t:4: arrives 1 s before the request above; expected requests in order of arrival; "
+            "sort the lines by time, or read them in Python with read(..., sort=True)",
         ),
         (
             LINE + LINE.replace("600", "6.5"),
@@ -177,7 +177,7 @@ LINE = '{"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [1
         (
             LINE + LINE.replace("600", "1600"),
             "t:2: 2 hash_ids, but an input of 1600 tokens has 4 blocks of 512; "
-            "if blocks have another size, say so with block_size",
+            "if blocks have another size, read them in Python with read(..., block_size=...)",
         ),
         (LINE + LINE.replace("[1,", '["x",'), 't:2: hash_ids holds "x"; expected whole numbers below 2**63'),
         (LINE + LINE.replace(" 0,", " NaN,"), "t:2: timestamp is nan; expected a number of milliseconds"),
@@ -221,8 +221,21 @@ def test_context():
     with pytest.raises(InputError) as error:
         check_context(trace, 106)
     assert str(error.value) == (
-        "request 1 of the burstgpt trace has 200 + 10 tokens, more than the context of 106; "
+        "request 2 of the burstgpt trace has 200 + 10 tokens, more than the context of 106; "
         "so have 2 of 4 requests; leave them out or take a model with a longer context"
+    )
+
+
+def test_requests_that_are_too_long_have_a_line(tmp_path):
+    path = tmp_path / "trace.csv"
+    rows = ["1,20,5", "", "2,0,5", "3,20,0", "4,300,9"]
+    path.write_text("\n".join(["Timestamp,Request tokens,Response tokens", *rows]) + "\n", encoding="utf-8")
+    found = read(path)
+    assert (found.requests, found.skipped) == (2, 2)
+    with pytest.raises(InputError) as error:
+        check_context(found, 106, path)
+    assert str(error.value).startswith(
+        f"{path}:6: the request has 300 + 9 tokens, more than the context of 106"
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from armillary.app.options import FiniteRange
+from armillary.app.serve_options import refuse_beside_trace
 from armillary.errors import InputError
 from armillary.units import parse
 
@@ -295,7 +296,8 @@ def asked_trace(path: Path | None, model: Transformer) -> Trace | None:
 
     if path is None:
         return None
+    refuse_beside_trace("mix")
     found = read(path)
     if model.context:
-        check_context(found, model.context)
+        check_context(found, model.context, path)
     return found

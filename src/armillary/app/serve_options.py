@@ -57,6 +57,24 @@ def served_options(function: Command, needed: bool = True) -> Command:
     return function
 
 
+def refuse_beside_trace(*names: str) -> None:
+    """Refuse options of what is asked, by their parameters' names, that a ``--trace`` says itself.
+
+    Raises
+    ------
+    InputError
+        Naming those that were given.
+    """
+    from armillary.errors import InputError
+
+    context = click.get_current_context()
+    spelled = {p.name: max(p.opts, key=len) for p in context.command.params}
+    default = click.core.ParameterSource.DEFAULT
+    given = [spelled[name] for name in names if context.get_parameter_source(name) not in (None, default)]
+    if given:
+        raise InputError(f"a --trace has its own arrivals and lengths; leave out {' and '.join(given)}")
+
+
 def say_assumed(chip: Accelerator) -> None:
     """Say on stderr where another generation's kernels stand for a chip's."""
     from armillary.serving.calibration import generation_of
@@ -74,15 +92,22 @@ def default_precision(model: Transformer, chip: Accelerator) -> str:
 
 
 def asked_lengths(trace: Path | None, mix: str, model: Transformer) -> tuple[Lengths, float | None]:
-    """Lengths of a trace, with its mean rate of requests, or of a mix."""
+    """Lengths of a trace, with its mean rate of requests, or of a mix.
+
+    Raises
+    ------
+    InputError
+        If both are given, or the trace cannot be read or has longer requests than the model takes.
+    """
     from armillary.serving.lengths import joint
     from armillary.serving.mixes import named_mix
     from armillary.serving.traces import check_context, read
 
     if trace is None:
         return named_mix(mix).mix, None
+    refuse_beside_trace("mix")
     found = read(trace)
     if model.context:
-        check_context(found, model.context)
+        check_context(found, model.context, trace)
     span = float(found.arrival[-1]) if found.requests else 0.0
     return joint(found), found.requests / span if span > 0 else None

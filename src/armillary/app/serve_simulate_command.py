@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from armillary.app.options import FiniteRange, echo_json, write_figure
-from armillary.app.serve_options import EXAMPLE, asked_lengths, served_options
+from armillary.app.serve_options import EXAMPLE, asked_lengths, refuse_beside_trace, served_options
 from armillary.app.service_options import layout_options, served_pool, target
 
 if TYPE_CHECKING:
@@ -131,9 +131,10 @@ def _stream(options: dict[str, Any], pool: ServedPool) -> Stream:
     if options["users"] is not None and (options["trace"] is not None or options["rate"] is not None):
         raise InputError("--users send when they are answered; leave --rate and --trace out")
     if options["trace"] is not None:
+        refuse_beside_trace("rate", "count", "mix")
         found = read(options["trace"])
         if pool.model.context:
-            check_context(found, pool.model.context)
+            check_context(found, pool.model.context, options["trace"])
         if found.skipped:
             words = "requests of the trace have an input or output of 0 and are left out"
             click.echo(f"{found.skipped:,} {words}", err=True)

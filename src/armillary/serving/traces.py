@@ -125,20 +125,25 @@ def take(trace: Trace, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Trace:
     )
 
 
-def check_context(trace: Trace, limit: int) -> None:
+def check_context(trace: Trace, limit: int, path: str | PathLike[str] | None = None) -> None:
     """Refuse requests whose input and output do not fit into a context of `limit` tokens.
+
+    path : of the file that the whole trace was read from in its order, so that an error names the line.
 
     Raises
     ------
     InputError
-        Naming the first such request and how many there are.
+        Naming the first such request, with file and line where the file is given, and how many there are.
     """
     over = trace.input + trace.output > limit
     if over.any():
         row = int(over.argmax())
+        place = f"request {row + 1} of the {trace.source} trace"
+        if path is not None:
+            place = f"{fspath(path)}:{_line(fspath(path), row)}: the request"
         raise InputError(
-            f"request {row} of the {trace.source} trace has {trace.input[row]} + {trace.output[row]} tokens, "
-            f"more than the context of {limit}; so have {int(over.sum())} of {trace.requests} requests; "
+            f"{place} has {trace.input[row]} + {trace.output[row]} tokens, more than the context of "
+            f"{limit}; so have {int(over.sum())} of {trace.requests} requests; "
             f"leave them out or take a model with a longer context"
         )
 
@@ -237,6 +242,16 @@ def _rows(path: str, chunk: int) -> Iterator[tuple[str, int, Rows]]:
             return
 
 
+def _line(path: str, row: int) -> int:
+    """Line of a request of a trace."""
+    for _, _, rows in _rows(path, CHUNK):
+        lines = rows.line[(rows.input > 0) & (rows.output > 0)]
+        if row < len(lines):
+            return int(lines[row])
+        row -= len(lines)
+    raise InputError(f"{path}: has fewer requests than were read; expected a file that does not change")
+
+
 def _pieces(path: str, chunk: int) -> Iterator[bytes]:
     """Whole lines, at least `chunk` bytes at a time; the last line gets its end if it has none."""
     try:
@@ -268,7 +283,8 @@ def _check_order(path: str, rows: Rows, latest: int) -> None:
             path,
             int(rows.line[row]),
             f"arrives {late / NANOSECONDS:g} s before the request above; "
-            f"expected requests in order of arrival, or read(..., sort=True)",
+            f"expected requests in order of arrival; sort the lines by time, "
+            f"or read them in Python with read(..., sort=True)",
         )
 
 
@@ -281,7 +297,8 @@ def _check_blocks(path: str, rows: Rows, size: int) -> None:
             path,
             int(rows.line[row]),
             f"{held[row]} hash_ids, but an input of {rows.input[row]} tokens has {right[row]} blocks "
-            f"of {size}; if blocks have another size, say so with block_size",
+            f"of {size}; if blocks have another size, "
+            f"read them in Python with read(..., block_size=...)",
         )
 
 
