@@ -91,6 +91,10 @@ def test_what_nothing_holds_exits_1_with_the_constraint(capsys):
         ),
         ("serve size --model llama-3.1-8b --system p5en --rate 1 --ttft p99", "write a time as '2 s'"),
         ("serve size --model llama-3.1-8b --system p5en --rate 1 --goodput 100%", "must be below 100%"),
+        (
+            "serve size --model llama-3.1-8b --system p5en --rate 1 --goodput 90%",
+            "give --ttft, --tpot or --e2e",
+        ),
         ("serve size --model llama-3.1-8b --system p5en --rate 1 --shape flatt", "unknown day shape"),
         (
             "serve size --model llama-3.1-8b --system p5en --rate 1 --engine vllm,trt",

@@ -44,6 +44,23 @@ def test_a_sample_has_intervals_that_hold_the_whole(capsys, tmp_path):
     assert "through the day" in (tmp_path / "x.svg").read_text("utf-8")
 
 
+def test_there_is_no_goodput_without_targets_or_requests(capsys):
+    words = [*DAY.replace("4e5", "1e4").split(), "--sample", "2"]
+    assert "goodput" not in json.loads(run(capsys, *words)[1])
+    assert 0 <= json.loads(run(capsys, *words, "--ttft", "1 s")[1])["goodput"]["value"] <= 1
+    words.remove("--json")
+    assert "goodput" not in run(capsys, *words)[1]
+    assert "goodput: " in run(capsys, *words, "--ttft", "1 s")[1]
+    words[words.index("1e4")] = "1"
+    code, out, err = run(capsys, *words, "--cells", "1000", "--ttft", "1 s")
+    assert code in (0, None), err
+    assert "no request came to the cells that were run" in out
+    assert "goodput" not in out
+    found = json.loads(run(capsys, *words, "--cells", "1000", "--ttft", "1 s", "--json")[1])
+    assert found["requests"] == 0
+    assert "goodput" not in found
+
+
 def test_a_stopped_day_goes_on_to_the_same_bytes(capsys, tmp_path, monkeypatch):
     stopped, straight = tmp_path / "stopped", tmp_path / "straight"
     words = [*DAY.split(), "--whole", "--state"]

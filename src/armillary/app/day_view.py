@@ -17,14 +17,17 @@ def _finite(found: Estimate) -> dict[str, float]:
     return {"value": found.value, "low": found.low, "high": found.high}
 
 
-def day_json(found: FleetOutcome, cell: BuiltPool, demand: Demand) -> dict[str, Any]:
-    """Counts, percentiles with 95% intervals [s]; times are those of users, front end included."""
+def day_json(found: FleetOutcome, cell: BuiltPool, demand: Demand, targets: bool) -> dict[str, Any]:
+    """Counts, percentiles with 95% intervals [s]; times are those of users, front end included.
+
+    targets : whether there were any; without, or without requests, there is no goodput.
+    """
     counts, served = found.counts, cell.served
     front = cell.pool.front
     prompt = counts.input / counts.requests if counts.requests else 0.0
     busy = sum(float(one.replicas.busy.sum()) for one in found.sampled)
     on = sum(float(one.replicas.on.sum()) for one in found.sampled)
-    return {
+    answer = {
         "messages": demand.messages_per_day,
         "shape": demand.shape.name,
         "peak_requests_per_s": demand.messages_per_day / DAY * demand.shape.peak_over_mean,
@@ -44,18 +47,20 @@ def day_json(found: FleetOutcome, cell: BuiltPool, demand: Demand) -> dict[str, 
         "utilisation": busy / on if on else 0.0,
         "most_in_flight": counts.most_in_flight,
         "front_end": front[0] + front[1] * prompt,
-        "goodput": _finite(found.goodput()),
         "latency": {what: {f"p{p}": _finite(found.percentile(what, p)) for p in PERCENTS} for what in NAMES},
     }
+    if targets and counts.requests:
+        answer["goodput"] = _finite(found.goodput())
+    return answer
 
 
-def print_day(found: FleetOutcome, cell: BuiltPool, demand: Demand) -> None:
-    """Print what a day found."""
+def print_day(found: FleetOutcome, cell: BuiltPool, demand: Demand, targets: bool) -> None:
+    """Print what a day found; its goodput where there were targets and requests."""
     from rich.table import Table
 
     from armillary.app.console import out
 
-    said = day_json(found, cell, demand)
+    said = day_json(found, cell, demand, targets)
     console = out()
     served = cell.served
     layout = f"{served.replicas} x {said['layout']}"
@@ -71,6 +76,9 @@ def print_day(found: FleetOutcome, cell: BuiltPool, demand: Demand) -> None:
         f"{said['rejected']:,} rejected, {said['timed_out']:,} timed out; {said['preempted']:,} preemptions, "
         f"{said['retried']:,} retries; replicas busy {said['utilisation']:.0%}"
     )
+    if not said["requests"]:
+        console.print("no request came to the cells that were run, so there are no latencies")
+        return
     for reason, count in said["reasons"].items():
         console.print(f"{count:,} requests: {reason}")
     table = Table(box=None, pad_edge=False)
@@ -84,9 +92,10 @@ def print_day(found: FleetOutcome, cell: BuiltPool, demand: Demand) -> None:
     else:
         console.print("± is the 95% confidence interval between cells (Student's t)")
     console.print(f"as users see it: the front end adds about {said['front_end'] * 1e3:,.0f} ms")
-    good = said["goodput"]
-    half = 50 * (good["high"] - good["low"])
-    console.print(f"goodput: {good['value']:.3%} ± {half:.3f} points of requests within the targets")
+    if "goodput" in said:
+        good = said["goodput"]
+        half = 50 * (good["high"] - good["low"])
+        console.print(f"goodput: {good['value']:.3%} ± {half:.3f} points of requests within the targets")
 
 
 def _words(found: dict[str, float]) -> str:

@@ -112,12 +112,13 @@ def day(
             state_folder=state,
             progress=step,
         )
+    asked = any(options[name] is not None for name in ("ttft", "tpot", "e2e"))
     if svg is not None:
         write_figure(svg, view.day_figure(found))
     if as_json:
-        echo_json(view.day_json(found, cell, demand))
+        echo_json(view.day_json(found, cell, demand, asked))
     else:
-        view.print_day(found, cell, demand)
+        view.print_day(found, cell, demand, asked)
 
 
 @contextmanager

@@ -124,13 +124,21 @@ def target(text: str | None, option: str) -> tuple[float, float | None]:
 def asked_targets(
     ttft: str | None, tpot: str | None, e2e: str | None, percentile: float | None, goodput: str | None
 ) -> Targets:
-    """Targets of the command; with a goodput alone, the shared percentile is the one that it implies."""
+    """Targets of the command; where no percentile is given, a goodput implies the shared one.
+
+    Raises
+    ------
+    InputError
+        If one cannot be read, or a goodput has no limits that requests would meet.
+    """
     from armillary.serving.workload import Targets
 
     read = [target(text, option) for text, option in ((ttft, "--ttft"), (tpot, "--tpot"), (e2e, "--e2e"))]
     good = 0.0 if goodput is None else share(goodput, "--goodput")
     if good >= 1:
         raise InputError(f"--goodput {goodput!r}: must be below 100%, as no queue keeps every request")
+    if good and ttft is None and tpot is None and e2e is None:
+        raise InputError(f"--goodput {goodput!r} is of requests within limits; give --ttft, --tpot or --e2e")
     shared = percentile if percentile is not None else (100 * good if good else 95.0)
     (first, at_first), (each, at_each), (whole, at_whole) = read
     return Targets(first, each, whole, shared, at_first, at_each, at_whole, good)
