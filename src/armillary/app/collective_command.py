@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from armillary.app.options import FiniteRange, catalog_option, echo_json, json_option, write_figure
+from armillary.app.options import FiniteRange, catalog_option, echo_json, json_option
+from armillary.app.writing import OutputFile, write_figure
 from armillary.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Sweep(NamedTuple):
     type=click.Choice(("busbw", "time")),
     help="What the figure shows against size.",
 )
-@click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the figure here.")
+@click.option("--svg", default=None, type=OutputFile(), help="Write the figure here.")
 @json_option
 @catalog_option
 def command(

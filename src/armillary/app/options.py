@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -248,31 +247,6 @@ def make_folder(path: Path) -> None:
             pass
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def write_file(path: Path, text: str) -> None:
-    """Write a file whole or not at all: to a temporary one beside it, then rename.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def write_figure(path: Path, figure: str) -> None:
-    """Write a figure and say so."""
-    write_file(path, figure)
-    click.echo(f"wrote {path}", err=True)
 
 
 def echo_json(answer: Any) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.app.figures import line_chart
-from armillary.errors import InputError
+from armillary.app.writing import written
 from armillary.serving.records import COMPLETED, REASONS
 from armillary.serving.service import Service, ServiceOutcome
 
@@ -214,21 +212,11 @@ def write_requests(path: Path, found: ServiceOutcome, service: Service) -> None:
     InputError
         If the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(COLUMNS)
-                for rows in _rows(found, service):
-                    writer.writerows(rows)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    with written(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for rows in _rows(found, service):
+            writer.writerows(rows)
     click.echo(f"wrote {path}", err=True)
 
 

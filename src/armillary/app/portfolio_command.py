@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from armillary.app.options import (
-    FiniteRange,
-    catalog_option,
-    echo_json,
-    json_option,
-    make_folder,
-    write_figure,
-)
+from armillary.app.options import FiniteRange, catalog_option, echo_json, json_option, make_folder
+from armillary.app.writing import write_figure
 
 if TYPE_CHECKING:
     from armillary.scenario import Scenario

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from armillary.app.options import catalog_option, echo_json, json_option, make_folder, write_file
+from armillary.app.options import catalog_option, echo_json, json_option, make_folder
+from armillary.app.writing import write_file
 
 EXAMPLE = """
 \b

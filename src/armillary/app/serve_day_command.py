@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from armillary.app.options import FiniteRange, echo_json, write_figure
+from armillary.app.options import FiniteRange, echo_json
 from armillary.app.serve_options import EXAMPLE, asked_lengths, served_options
 from armillary.app.service_options import layout_options, served_pool, target
+from armillary.app.writing import OutputFile, write_figure
 from armillary.processes import interrupts_held, leave_interrupts
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
@@ -48,7 +49,7 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
     help="Folder that cells keep their states in; a stopped run goes on from it.",
 )
 @click.option("--jobs", default=None, type=click.IntRange(1, 1024), help="Processes; default one a CPU.")
-@click.option("--svg", default=None, type=click.Path(path_type=Path), help="Draw the users' latencies.")
+@click.option("--svg", default=None, type=OutputFile(), help="Draw the users' latencies.")
 def day(
     as_json: bool,
     catalogs: tuple[Path, ...],

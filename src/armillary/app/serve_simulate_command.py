@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from armillary.app.options import FiniteRange, echo_json, write_figure
+from armillary.app.options import FiniteRange, echo_json
 from armillary.app.serve_options import EXAMPLE, asked_lengths, refuse_beside_trace, served_options
 from armillary.app.service_options import layout_options, served_pool, target
+from armillary.app.writing import OutputFile, write_figure
 
 if TYPE_CHECKING:
     from armillary.serving.fleet import ServedPool
@@ -44,10 +45,8 @@ SPELLED = {"name": "model", "failures": "fail", "scaling": "scale", "count": "re
     show_default=True,
     type=click.Choice(("round_robin", "random", "least_loaded", "power_of_two", "cache_aware")),
 )
-@click.option("--svg", default=None, type=click.Path(path_type=Path), help="Draw the users' latencies.")
-@click.option(
-    "--requests-out", default=None, type=click.Path(path_type=Path), help="Write a row a request (CSV)."
-)
+@click.option("--svg", default=None, type=OutputFile(), help="Draw the users' latencies.")
+@click.option("--requests-out", default=None, type=OutputFile(), help="Write a row a request (CSV).")
 def simulate(as_json: bool, catalogs: tuple[Path, ...], svg: Path | None, **options: Any) -> None:
     """Replay a trace, or drawn arrivals, on a deployment, request by request.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from armillary.app.options import FiniteRange, echo_json, price_of, write_figure
+from armillary.app.options import FiniteRange, echo_json, price_of
 from armillary.app.serve_demand_options import (
     asked_targets,
     asked_trace,
@@ -17,6 +17,7 @@ from armillary.app.serve_demand_options import (
     years_ahead,
 )
 from armillary.app.serve_options import EXAMPLE, default_precision, say_assumed, served_options
+from armillary.app.writing import OutputFile, write_figure
 
 DAY = 86400.0
 EXIT_INFEASIBLE = 1
@@ -46,7 +47,7 @@ EXIT_INFEASIBLE = 1
 @click.option("--accelerators", "capacity", default=None, type=click.IntRange(1), help="That there are.")
 @click.option("--price", default=None, help="Of an accelerator, e.g. '3.1 USD/h'; default from the catalog.")
 @click.option("--front", "show_front", is_flag=True, help="Print throughput against interactivity.")
-@click.option("--svg", default=None, type=click.Path(path_type=Path), help="Draw throughput against speed.")
+@click.option("--svg", default=None, type=OutputFile(), help="Draw throughput against speed.")
 def size(
     name: str,
     precision: str | None,

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from armillary.app.fabric_options import fabric_from, fabric_options, queue_pairs_option
-from armillary.app.options import FiniteRange, catalog_option, echo_json, json_option, write_figure
+from armillary.app.options import FiniteRange, catalog_option, echo_json, json_option
+from armillary.app.writing import OutputFile, write_figure
 from armillary.errors import InputError
 from armillary.units import parse
 
@@ -44,11 +45,9 @@ Examples:
 @fabric_options
 @queue_pairs_option
 @click.option("--tolerance", default=0.0, show_default=True, type=FiniteRange(0, 0.5), help="0 is exact.")
-@click.option("--trace", default=None, type=click.Path(path_type=Path), help="Write a Perfetto trace here.")
-@click.option(
-    "--timeline", default=None, type=click.Path(path_type=Path), help="Write a timeline of flows here (SVG)."
-)
-@click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the links' load here.")
+@click.option("--trace", default=None, type=OutputFile(), help="Write a Perfetto trace here.")
+@click.option("--timeline", default=None, type=OutputFile(), help="Write a timeline of flows here (SVG).")
+@click.option("--svg", default=None, type=OutputFile(), help="Write the links' load here.")
 @json_option
 @catalog_option
 def command(

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from armillary.app.console import out
 from armillary.app.figures import bar_chart, line_chart
-from armillary.app.options import echo_json, price_of, write_figure
+from armillary.app.options import echo_json, price_of
+from armillary.app.writing import write_figure
 from armillary.catalog import Catalog
 from armillary.twin import SWEEPS, Point, Price, by_ring_bandwidth, by_system
 from armillary.units import show

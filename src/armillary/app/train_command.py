@@ -17,8 +17,8 @@ from armillary.app.options import (
     price_of,
     tokens,
     wish,
-    write_figure,
 )
+from armillary.app.writing import OutputFile, write_figure
 from armillary.errors import InfeasibleError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ Examples:
     help="Two layouts side by side, each as tp=8,pp=16 (what is left free is searched), fastest or roomiest.",
 )
 @click.option("--gradients", is_flag=True, help="What 1% more of each scarce thing takes off the step.")
-@click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the figure here.")
+@click.option("--svg", default=None, type=OutputFile(), help="Write the figure here.")
 @json_option
 @catalog_option
 def command(

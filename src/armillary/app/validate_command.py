@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from armillary.app.options import catalog_option, echo_json, json_option, make_folder, write_file
+from armillary.app.options import catalog_option, echo_json, json_option, make_folder
+from armillary.app.writing import OutputFile, write_file
 
 if TYPE_CHECKING:
     from armillary.app.accuracy import Lines
@@ -41,7 +42,7 @@ def _shared(function: Command) -> Command:
             ),
             click.option("--rows/--no-rows", default=True, help="Print every row, or the sums only."),
             click.option(
-                "--markdown", default=None, type=file, help="Write sums and figures as a docs page."
+                "--markdown", default=None, type=OutputFile(), help="Write sums and figures as a docs page."
             ),
             click.option("--figures", default=None, type=folder, help="Write the figures as SVG files."),
             click.option("--record", is_flag=True, help="Rewrite the recorded score that tests hold."),

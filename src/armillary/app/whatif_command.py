@@ -8,14 +8,8 @@ import click
 
 from armillary.app.fabric_options import queue_pairs_option, shape_options
 from armillary.app.job_options import job_of, job_options, machine_of
-from armillary.app.options import (
-    catalog_option,
-    constraints,
-    echo_json,
-    json_option,
-    price_of,
-    write_figure,
-)
+from armillary.app.options import catalog_option, constraints, echo_json, json_option, price_of
+from armillary.app.writing import OutputFile, write_figure
 from armillary.units import parse
 
 EXAMPLE = """
@@ -49,16 +43,16 @@ TOKENS = 1e12
 @click.option(
     "--trace",
     default=None,
-    type=click.Path(path_type=Path),
+    type=OutputFile(),
     help="Write a Perfetto trace of the first case's step here.",
 )
 @click.option(
     "--timeline",
     default=None,
-    type=click.Path(path_type=Path),
+    type=OutputFile(),
     help="Write a timeline of the first case's step here (SVG).",
 )
-@click.option("--svg", default=None, type=click.Path(path_type=Path), help="Write the figure here.")
+@click.option("--svg", default=None, type=OutputFile(), help="Write the figure here.")
 @json_option
 @catalog_option
 def command(
