@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 from armillary import __version__
 from armillary.app import cli, console
@@ -82,6 +83,18 @@ def test_the_answer_has_no_colours_and_a_fixed_width_unless_on_a_terminal(capsys
     assert "\x1b" not in said.out + said.err
     assert max(map(len, said.out.splitlines())) <= console.PIPED_COLUMNS
     assert said.err == "talk\n"
+
+
+def test_square_brackets_and_colons_of_a_user_are_printed_as_they_are(capsys):
+    table = Table(title="length [token]", box=None)
+    table.add_column("site [/y]")
+    table.add_row("one year [eu-west] :gem:")
+    console.out().print("about [/red] it", table)
+    console.err().print("time [s] of [/z]")
+    said = capsys.readouterr()
+    for words in ("about [/red] it", "length [token]", "site [/y]", "one year [eu-west] :gem:"):
+        assert words in said.out
+    assert said.err == "time [s] of [/z]\n"
 
 
 def test_progress_is_silent_where_nobody_looks(capsys, monkeypatch):

@@ -303,6 +303,22 @@ def test_run_without_a_feasible_plan_exits_1_with_the_reason(tmp_path, capsys):
     assert "no layout fits" in err
 
 
+def test_square_brackets_in_a_scenario_are_text(tmp_path, capsys):
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text(
+        'name: "tiny [/a]"\nabout: "x [/red] y [eu-west]"\n'
+        "clusters: {lab: {provider: aws, partitions: [{system: p5, count: 1}]}}\n"
+        'workloads:\n  "w [/z]": {kind: training, model: llama-3.1-405b, cluster: lab, share: 100%,\n'
+        "      tokens: 1e11 token, global_batch: 256, sequence: 4096}\n"
+    )
+    code, out, err = call("run", str(scenario), capsys=capsys)
+    assert code == 1
+    assert "tiny [/a]" in out
+    assert "x [/red] y [eu-west]" in out
+    assert "w [/z]" in out
+    assert "w [/z]: no layout fits" in err
+
+
 def test_run_does_not_write_into_a_file(tmp_path, capsys):
     (tmp_path / "out").write_text("precious")
     code, _, err = call("run", "small", "--out", str(tmp_path / "out"), capsys=capsys)

@@ -245,7 +245,6 @@ def _json(sweep: Sweep) -> dict[str, Any]:
 
 
 def _print(found: list[Sweep], op: str, ranks: int) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     from armillary.app.console import out
@@ -258,7 +257,7 @@ def _print(found: list[Sweep], op: str, ranks: int) -> None:
     for heading in ("size", "count", "type", "algorithm", "protocol", "time", "algbw", "busbw"):
         table.add_column(heading, justify="left" if heading in ("type", "algorithm", "protocol") else "right")
     units = ("[B]", "[elements]", "", "", "", "[us]", "[GB/s]", "[GB/s]")
-    table.add_row(*(escape(unit) for unit in units))
+    table.add_row(*units)
     shared = ranks if op in ("all_gather", "reduce_scatter", "all_to_all") else 1
     for i, bytes_ in enumerate(first.sizes):
         a = first.answer
@@ -284,10 +283,9 @@ def _print(found: list[Sweep], op: str, ranks: int) -> None:
 
 
 def _compare(found: list[Sweep], console: Any) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape("Time [us] and busbw [GB/s]"), title_justify="left", box=None, pad_edge=False)
+    table = Table(title="Time [us] and busbw [GB/s]", title_justify="left", box=None, pad_edge=False)
     table.add_column("size", justify="right")
     for sweep in found:
         table.add_column(sweep.system, justify="right")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,17 +20,20 @@ QUIET_SECONDS = 2.0
 
 def out() -> Console:
     """Return the console of the answer (stdout); colours and the width of the window on a terminal only."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPED_COLUMNS)
+    console = _console()
+    return console if console.is_terminal else _console(width=PIPED_COLUMNS)
 
 
 def err() -> Console:
     """Return the console of the talk (stderr)."""
+    return _console(stderr=True)
+
+
+def _console(**more: Any) -> Console:
+    """Make a console that prints text as it is: a user's ``[x]`` and ``:x:`` are no markup and no emoji."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(highlight=False, markup=False, emoji=False, **more)
 
 
 @contextmanager
@@ -43,7 +46,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
     console, start = err(), monotonic()
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(),

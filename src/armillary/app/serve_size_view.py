@@ -206,7 +206,6 @@ def _print_reasons(reasons: Sequence[Infeasible]) -> None:
             f"{reason.system}: infeasible; {reason.constraint} is at least {reason.best:.3g}, "
             f"asked is {reason.asked:.3g} ({factor:.2f} times)",
             soft_wrap=True,
-            markup=False,
         )
 
 
