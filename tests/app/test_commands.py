@@ -203,6 +203,19 @@ def test_sweeps_draw_a_curve(kind, tmp_path, capsys):
     assert figure.read_text().startswith("<svg")
 
 
+def test_a_sweep_of_domains_says_how_many_accelerators_each_has(tmp_path, capsys):
+    figure = tmp_path / "sweep.svg"
+    asked = (*TRAIN, "--set", "cp=1", "--sweep", "domain")
+    _, out, _ = call(*asked, "--svg", str(figure), capsys=capsys)
+    title, _, *rows = out.splitlines()
+    assert "in whole domains: 64 / 72 / 72 / 144 / 576 in all" in title
+    assert [row.split()[:2] for row in rows[:3]] == [["8", "64"], ["36", "72"], ["72", "72"]]
+    assert "64 / 72 / 72 / 144 / 576 in all" in figure.read_text()
+    _, out, _ = call(*asked, "--json", capsys=capsys)
+    (curve,) = json.loads(out)
+    assert [p["accelerators"] for p in curve["points"]] == [64, 72, 72, 144, 576]
+
+
 def test_capacity_limits_what_imbalance_costs(capsys):
     moe = ["train", "--model", "mixtral-8x7b", "--system", "p5", "--gpus", "64", "--global-batch", "256"]
     moe += ["--seq", "4096", "--set", "ep=8", "--set", "cp=1", "--set", "schedule=1f1b", "--json"]

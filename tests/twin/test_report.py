@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from armillary.app.report_view import curve_table
 from armillary.scenario import parse
 from armillary.twin import (
     around,
@@ -81,6 +82,15 @@ def test_sweeps_alone_give_what_the_report_gives(report):
         by_oversubscription(*asked, fixed), by_domain(*asked, fixed), by_scale(*asked, fixed),
     ]  # fmt: skip
     assert tuple(again) == work.curves
+
+
+def test_the_curve_of_domains_says_how_many_accelerators_each_point_has(report):
+    domain = next(c for c in report.workloads[0].curves if c.name == "domain")
+    assert [p.accelerators for p in domain.points] == [144, 144, 144, 144, 576]
+    assert domain.title.endswith("in whole domains: 144 / 144 / 144 / 144 / 576 in all")
+    assert "accelerators" in list(curve_table(domain).columns[0].cells)
+    others = [c for c in report.workloads[0].curves if c.name != "domain"]
+    assert not any("accelerators" in list(curve_table(c).columns[0].cells) for c in others)
 
 
 def test_the_largest_workload_has_its_gradients(report):

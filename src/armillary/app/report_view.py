@@ -109,6 +109,9 @@ def curve_table(curve: Curve) -> Table:
     table.add_column(curve.title)
     for p in curve.points:
         table.add_column(p.label, justify="right")
+    counts = [p.accelerators for p in curve.points]
+    if len(set(counts)) > 1 and counts != [p.x for p in curve.points]:
+        table.add_row("accelerators", *(f"{p.accelerators:,}" for p in curve.points))
     table.add_row("MFU", *("-" if p.mfu is None else f"{p.mfu:.1%}" for p in curve.points))
     table.add_row("step", *("-" if p.step is None else show(p.step, "s") for p in curve.points))
     return table

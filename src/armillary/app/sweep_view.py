@@ -70,15 +70,16 @@ def show_sweep(
         return
     for curve in curves:
         table = Table(title=curve.title, title_justify="left", box=None, pad_edge=False)
-        for name in ("value", "step", "MFU", "tokens/s/acc", "USD/Mtoken", "", "best layout"):
+        for name in ("value", "accelerators", "step", "MFU", "tokens/s/acc", "USD/Mtoken", "", "best layout"):
             table.add_column(name, justify="left" if name in ("", "best layout") else "right")
         most = max((p.mfu or 0.0) for p in curve.points) or 1.0
         for p in curve.points:
             if p.step is None:
-                table.add_row(p.label, "-", "-", "-", "-", "", p.layout)
+                table.add_row(p.label, f"{p.accelerators:,}", "-", "-", "-", "-", "", p.layout)
             else:
                 table.add_row(
                     p.label,
+                    f"{p.accelerators:,}",
                     show(p.step, "s"),
                     f"{p.mfu:.1%}",
                     f"{p.tokens_per_accelerator:,.0f}",
@@ -93,6 +94,7 @@ def _point(p: Point, cost: float | None) -> dict[str, Any]:
     return {
         "x": p.x,
         "label": p.label,
+        "accelerators": p.accelerators,
         "step_s": p.step,
         "mfu": p.mfu,
         "tokens_per_s_per_accelerator": p.tokens_per_accelerator,

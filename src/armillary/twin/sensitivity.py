@@ -35,10 +35,14 @@ NARROW: Mapping[str, Sequence[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One what-if. x : the property varied. step [s], mfu, None where nothing fits."""
+    """One what-if.
+
+    x : the property varied. accelerators : granted [-]. step [s], mfu : None where nothing fits.
+    """
 
     x: float
     label: str
+    accelerators: int
     step: float | None
     mfu: float | None
     tokens_per_accelerator: float | None
@@ -61,7 +65,7 @@ def _point(
     try:
         slices = uses_of(machine, accelerators)
     except InputError as error:
-        return Point(x, label, None, None, None, str(error))
+        return Point(x, label, accelerators, None, None, None, str(error))
     why = ""
     for part in slices:
         answer = search(job, part, calibration(part.accelerator), fixed, top=1)
@@ -70,7 +74,7 @@ def _point(
         except InfeasibleError as error:
             why = str(error)
     if not found:
-        return Point(x, label, None, None, None, why)
+        return Point(x, label, accelerators, None, None, None, why)
     best = min(found, key=lambda c: float(c.estimate.time.total))
     e = best.estimate
     # Every granted accelerator counts, spares of the domain too.
@@ -78,6 +82,7 @@ def _point(
     return Point(
         x,
         label,
+        accelerators,
         float(e.time.total),
         float(e.mfu) * used,
         float(e.tokens_per_accelerator) * used,
@@ -118,7 +123,11 @@ def by_domain(
     fixed: Mapping[str, Sequence[Any]] | None = None,
     sizes: Iterable[int] = DOMAINS,
 ) -> Curve:
-    """Vary how many accelerators share the scale-up network, all else equal."""
+    """Vary how many accelerators share the scale-up network, at the same batch.
+
+    Domains stay whole: each size has as many of them as come nearest to the accelerators asked for, at least
+    one. Where a size does not divide them it has a few more or less, which its point and the title say.
+    """
     points = []
     for size in sizes:
         domains = max(round(accelerators / size), 1)
@@ -129,7 +138,10 @@ def by_domain(
                 size, str(size), job, replace(machine, partitions=(part,)), domains * size, _narrowed(fixed)
             )
         )
-    return Curve("domain", "scale-up domain size [accelerators]", tuple(points))
+    title = "scale-up domain size [accelerators]"
+    if any(p.accelerators != accelerators for p in points):
+        title += f", in whole domains: {' / '.join(f'{p.accelerators:,}' for p in points)} in all"
+    return Curve("domain", title, tuple(points))
 
 
 def by_ring_bandwidth(
@@ -248,7 +260,7 @@ def by_system(
         chip = catalog.accelerator(system.accelerator)
         count = max(accelerators // system.scale_up_size, 1) * system.scale_up_size
         if not chip.peak.get(job.recipe.gemm):
-            points.append(Point(i, name, None, None, None, f"no {job.recipe.gemm} arithmetic"))
+            points.append(Point(i, name, count, None, None, None, f"no {job.recipe.gemm} arithmetic"))
             continue
         points.append(_point(i, name, job, build(system, chip, count), count, _narrowed(fixed)))
     return Curve("system", "system", tuple(points))
