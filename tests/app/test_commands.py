@@ -216,6 +216,14 @@ def test_a_sweep_of_domains_says_how_many_accelerators_each_has(tmp_path, capsys
     assert [p["accelerators"] for p in curve["points"]] == [64, 72, 72, 144, 576]
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_sweep_without_a_feasible_value_exits_1_with_the_reason(form, capsys):
+    code, out, err = call(*TRAIN, "--set", "tp=64", "--sweep", "oversubscription", *form, capsys=capsys)
+    assert code == 1
+    assert "15:1" in out
+    assert err.startswith("error: --sweep oversubscription: no value has a feasible layout; at 1:1: ")
+
+
 def test_capacity_limits_what_imbalance_costs(capsys):
     moe = ["train", "--model", "mixtral-8x7b", "--system", "p5", "--gpus", "64", "--global-batch", "256"]
     moe += ["--seq", "4096", "--set", "ep=8", "--set", "cp=1", "--set", "schedule=1f1b", "--json"]

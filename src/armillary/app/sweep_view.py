@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from armillary.app.figures import bar_chart, line_chart
 from armillary.app.options import echo_json, price_of
 from armillary.app.writing import write_figure
 from armillary.catalog import Catalog
-from armillary.twin import SWEEPS, Point, Price, by_ring_bandwidth, by_system
+from armillary.errors import InfeasibleError
+from armillary.twin import SWEEPS, Curve, Point, Price, by_ring_bandwidth, by_system
 from armillary.units import show
 
 
@@ -28,7 +30,13 @@ def show_sweep(
     svg: Path | None,
     as_json: bool,
 ) -> None:
-    """Answer ``train --sweep``; `given` is True where one price was given for all systems."""
+    """Answer ``train --sweep``; `given` is True where one price was given for all systems.
+
+    Raises
+    ------
+    InfeasibleError
+        If nothing is feasible at any value, once the answer is printed.
+    """
 
     def cost_of(p: Point) -> float | None:
         """USD per million tokens; each system of a comparison at its own price unless one was given."""
@@ -67,7 +75,17 @@ def show_sweep(
                 for c in curves
             ]
         )
-        return
+    else:
+        _print(curves, cost_of)
+    points = [p for c in curves for p in c.points]
+    if all(p.step is None for p in points):
+        raise InfeasibleError(
+            f"--sweep {kind}: no value has a feasible layout; at {points[0].label}: {points[0].layout}"
+        )
+
+
+def _print(curves: list[Curve], cost_of: Callable[[Point], float | None]) -> None:
+    """Print a table for each curve."""
     for curve in curves:
         table = Table(title=curve.title, title_justify="left", box=None, pad_edge=False)
         for name in ("value", "accelerators", "step", "MFU", "tokens/s/acc", "USD/Mtoken", "", "best layout"):
