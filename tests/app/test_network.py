@@ -34,6 +34,35 @@ def test_a_fabric_is_printed_tier_by_tier(ask):
     assert {t["name"] for t in found["tiers"]} >= {"host up", "leaf down"}
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--gpus", "63"],
+            "--gpus 63 is rounded up to a fabric of 256, whole groups of 256: a leaf of 32 on each of 8 "
+            "rails, in whole domains of 8\n",
+        ),
+        (
+            ["--gpus", "257", "--rails", "none"],
+            "--gpus 257 is rounded up to a fabric of 288, whole groups of 32: a leaf of 32, in whole domains "
+            "of 8\n",
+        ),
+        (["--gpus", "512"], ""),
+        (["--gpus", "63", "--preset", "hpn7"], "whole groups of hpn7\n"),
+    ],
+)
+def test_a_fabric_of_more_than_was_asked_for_is_told(ask, words, said):
+    told = ask("fabric", "--system", "p5en", *words).err
+    assert told.endswith(said)
+    assert bool(told) == bool(said)
+
+
+def test_a_simulation_on_more_than_take_part_is_told(ask):
+    told = ask("simulate", "--system", "p5en", "--gpus", "63", "--size", "1 MiB")
+    assert "in 63 accelerators" in told.out
+    assert "--gpus 63 is rounded up to a fabric of 256" in told.err
+
+
 def test_a_fabric_of_a_preset_and_of_a_file(ask, tmp_path):
     assert "4,096 accelerators" in ask("fabric", "--system", "p5en", "--preset", "tpu-v4").out
     file = tmp_path / "topology.conf"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from armillary.app.fabric_options import fabric_from, fabric_options, failures
+from armillary.app.fabric_options import fabric_from, fabric_options, failures, say_rounded
 from armillary.app.options import catalog_option, echo_json, json_option
 from armillary.errors import InputError
 
@@ -22,7 +22,13 @@ Examples:
 
 @click.command(epilog=EXAMPLE)
 @click.option("--system", required=True, help="A system of the catalog, e.g. p6e-gb300.")
-@click.option("--gpus", "accelerators", default=None, type=click.IntRange(2, 10_000_000), help="How many.")
+@click.option(
+    "--gpus",
+    "accelerators",
+    default=None,
+    type=click.IntRange(2, 10_000_000),
+    help="How many; rounded up to whole leaves, one on each rail, and whole domains, or groups of a preset.",
+)
 @click.option("--preset", default=None, help="A published network, e.g. hpn7; its own shape and routing.")
 @click.option(
     "--topology",
@@ -73,6 +79,8 @@ def command(
             SCALE_UP_LATENCY,
             oversubscription,
         )
+        if accelerators is not None:
+            say_rounded(accelerators, whole, f"whole groups of {preset}")
     elif topology is not None:
         from armillary.interop import read_topology
         from armillary.machine import SCALE_UP_LATENCY

@@ -98,8 +98,9 @@ def fabric_from(
     planes: int,
     failed: Sequence[str],
 ) -> Fabric:
-    """Fabric of a system with leaves and spines, with what failed."""
+    """Fabric of a system with leaves and spines, with what failed; says on stderr where it has more."""
     from armillary.twin import Shape, fabric_of, machine_of
+    from armillary.twin.fabric_cases import group_of, rails_of
 
     bought = known.system(system)
     size = bought.scale_up_size
@@ -107,4 +108,15 @@ def fabric_from(
     chip = known.accelerator(bought.accelerator)
     machine = machine_of(bought, chip, whole, size, oversubscription)
     shape = Shape(leaf, oversubscription, rails, routing, planes)
-    return fabric_of(machine, shape).degraded(failures(failed))
+    fabric = fabric_of(machine, shape).degraded(failures(failed))
+    count = rails_of(bought, shape)
+    leaves = f"a leaf of {leaf:,}" + (f" on each of {count:,} rails" if count > 1 else "")
+    why = f"whole groups of {group_of(bought, shape):,}: {leaves}, in whole domains of {size:,}"
+    say_rounded(accelerators, fabric, why)
+    return fabric
+
+
+def say_rounded(asked: int, fabric: Fabric, why: str) -> None:
+    """Say on stderr where a fabric has more accelerators than were asked for."""
+    if fabric.endpoints != asked:
+        click.echo(f"--gpus {asked:,} is rounded up to a fabric of {fabric.endpoints:,}, {why}", err=True)

@@ -28,7 +28,7 @@ Examples:
     "accelerators",
     required=True,
     type=click.IntRange(2, 10_000_000),
-    help="Accelerators that take part.",
+    help="Accelerators that take part; the fabric has whole leaves, one on each rail, and whole domains.",
 )
 @click.option(
     "--op",

@@ -107,8 +107,8 @@ def fabric_of(machine: Slice, shape: Shape, clusters: int = 1, haul: LongHaul | 
     """
     system = machine.system
     size = system.scale_up_size
-    rails = _rails(size, shape.rail_count) if shape.rails != "none" else 1
-    unit = int(np.lcm(shape.leaf * rails, size))
+    rails = rails_of(system, shape)
+    unit = group_of(system, shape)
     each = ceil(machine.domains * size / clusters / unit) * unit
     domain, chip = machine.rings[0], machine.accelerator
     levels = [Level("leaf", shape.leaf), Level("spine", each, shape.oversubscription)]
@@ -130,9 +130,15 @@ def fabric_of(machine: Slice, shape: Shape, clusters: int = 1, haul: LongHaul | 
     )
 
 
-def _rails(domain: int, wished: int) -> int:
-    """Largest number of rails, up to the wished one, that divides a domain."""
-    return next(r for r in range(min(wished, domain), 0, -1) if domain % r == 0)
+def rails_of(system: System, shape: Shape) -> int:
+    """Largest number of rails, up to the shape's, that divides a scale-up domain; 1 without rails [-]."""
+    size, wished = system.scale_up_size, shape.rail_count if shape.rails != "none" else 1
+    return next(r for r in range(min(wished, size), 0, -1) if size % r == 0)
+
+
+def group_of(system: System, shape: Shape) -> int:
+    """Accelerators that a fabric has a multiple of: those of whole leaves, one on each rail, and domains."""
+    return int(np.lcm(shape.leaf * rails_of(system, shape), system.scale_up_size))
 
 
 def case_cost(case: Case) -> float:
