@@ -234,6 +234,19 @@ def test_capacity_limits_what_imbalance_costs(capsys):
     assert steps[0] == steps[2] < steps[1]
 
 
+@pytest.mark.parametrize(("kind", "said"), [("llama", False), ("gpt_neox2", True)])
+def test_a_model_type_that_is_not_known_is_told(kind, said, tmp_path, capsys):
+    config = tmp_path / "config.json"
+    sizes = {"num_hidden_layers": 16, "hidden_size": 2048, "num_attention_heads": 16, "vocab_size": 32000}
+    config.write_text(json.dumps({"model_type": kind, "intermediate_size": 8192, **sizes}))
+    asked = ["train", "--model", str(config), "--system", "p5", "--gpus", "8", "--seq", "4096"]
+    code, out, err = call(*asked, "--set", "cp=1", "--set", "schedule=1f1b", "--json", capsys=capsys)
+    assert code == 0
+    assert json.loads(out)["best"]
+    told = f"assumed: {config}: model_type {kind} is not known: read by its llama-like fields"
+    assert (told in err) == said
+
+
 def test_constraints_hold(capsys):
     _, out, _ = call(*TRAIN, "--set", "tp=4", "--set", "recompute=full", "--json", capsys=capsys)
     assert {(p["layout"]["tp"], p["layout"]["recompute"]) for p in json.loads(out)["plans"]} == {(4, 2)}

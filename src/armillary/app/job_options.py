@@ -121,8 +121,12 @@ def _room(accelerators: int, domain: int) -> int:
 
 
 def _model(name: str, known: Catalog) -> Transformer:
-    from armillary.model import from_hugging_face, transformer
+    """Model of the catalog or of a file; says on stderr where a file's type is not known."""
+    from armillary.model import hugging_face_record, transformer
 
-    if name.endswith(".json"):
-        return from_hugging_face(Path(name))
-    return transformer(known.model(name))
+    if not name.endswith(".json"):
+        return transformer(known.model(name))
+    record = hugging_face_record(Path(name))
+    if record.note:
+        click.echo(f"assumed: {name}: {record.note}", err=True)
+    return transformer(record)
