@@ -148,12 +148,24 @@ def test_a_wide_domain_is_kept_from_the_network(shipped):
         ({"ep": "many"}, "column ep: 'many' is not a number"),
         ({"ep": "0"}, "column ep"),
         ({"tokens_per_rank": "-3"}, "column tokens_per_rank"),
+        ({"phase": "x"}, "column phase: unknown 'x'"),
+        ({"mode": "fast"}, "column mode: unknown 'fast'"),
+        ({"bottleneck": "PCIe"}, "column bottleneck: unknown 'PCIe'"),
     ],
 )
 def test_rows_that_cannot_be_read_stay_in_with_the_reason(shipped, cells, words):
     (scored,) = validate_alltoall([row(**cells)], shipped)
     assert scored.predicted is None
     assert words in scored.reason
+
+
+@pytest.mark.parametrize("cell", ["-5", "nan", "inf", "fast"])
+def test_a_time_that_is_no_number_is_not_replaced_by_the_bandwidth(shipped, cell):
+    found = validate_alltoall([row(latency_us=cell, bandwidth_GBps="100")], shipped)
+    (scored,) = (r for r in found if r.scored)
+    assert scored.metric == "latency_us"
+    assert scored.ratio is None
+    assert scored.reason == f"column latency_us: {cell!r} is no positive number"
 
 
 marks = st.sampled_from(

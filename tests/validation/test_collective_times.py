@@ -157,13 +157,14 @@ def test_rows_that_are_no_fair_test(change, says):
         ({"collective": "scan"}, "unknown 'scan'"),
         ({"time_us": "0"}, "must be positive"),
         ({"time_us": ""}, "time_us is empty"),
+        ({"time_us": "nan"}, "time_us: nan is outside"),
     ],
 )
 def test_rows_that_cannot_be_evaluated_stay_in_with_a_reason(change, says, shipped):
     (found,) = validate_collectives([{**ROW, **change}], shipped)
     assert says in found.reason
     assert found.ratio is None
-    assert not found.scored
+    assert found.scored
 
 
 def test_what_a_row_hangs_on(shipped):

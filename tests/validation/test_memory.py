@@ -60,6 +60,22 @@ def test_rows_that_cannot_be_compared_stay_in_with_a_reason(results, case, reaso
     assert rows
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"case": "foo"}, "column case: 'foo' names no degree"),
+        ({"case": "foo_tp2_dp8"}, "does not multiply out: dp 8 in case, 4 by the others"),
+        ({PEAK: "-5"}, f"column {PEAK} is empty or no number"),
+        ({PEAK: ""}, f"column {PEAK} is empty or no number"),
+    ],
+)
+def test_slices_with_a_wrong_cell_count_as_not_evaluated(shipped, change, reason):
+    row = {**read_memory_table(SLICES)[0], **change}
+    (peak,) = (r for r in validate_memory([row], shipped) if r.scored)
+    assert peak.ratio is None
+    assert reason in peak.reason
+
+
 def test_whole_runs_are_compared_with_what_is_reserved(shipped):
     rows = read_memory_table(RUNS)
     assert all(row[RUN_METRIC] for row in rows)

@@ -19,6 +19,7 @@ from armillary.validation import (
     summarise,
     validate_training,
 )
+from armillary.validation.training import METRICS
 
 RUNS = Path(__file__).parent / "runs.csv"
 """Runs by Megatron-Bridge, llm-foundry and Korthikanti et al. 2022, and rows that cannot be evaluated."""
@@ -72,6 +73,37 @@ def test_rows_that_cannot_be_evaluated_stay_in_with_a_reason(results, run, reaso
     row = next(r for r in results if r.id == run)
     assert row.predicted is None
     assert reason in row.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"precision": "FP99"}, "column precision: unknown 'FP99'"),
+        ({"precision": "max"}, "column precision: unknown 'max'"),
+        ({"recompute": "foo"}, "column recompute: unknown 'foo'"),
+        ({"fsdp_zero": "foo"}, "column fsdp_zero: unknown 'foo'"),
+        ({"fsdp_zero": "ZeRO-9"}, "column fsdp_zero: unknown 'ZeRO-9'"),
+        ({"tokens_per_s_per_gpu": "-5"}, "column tokens_per_s_per_gpu: '-5' is no positive number"),
+        ({"tokens_per_s_per_gpu": "nan"}, "column tokens_per_s_per_gpu: 'nan' is no positive number"),
+        ({"tokens_per_s_per_gpu": "inf"}, "column tokens_per_s_per_gpu: 'inf' is no positive number"),
+        ({"tokens_per_s_per_gpu": "1e999"}, "column tokens_per_s_per_gpu: '1e999' is no positive number"),
+        ({"tokens_per_s_per_gpu": ""}, "column tokens_per_s_per_gpu is empty, but target_metric names it"),
+        ({"target_metric": "speed"}, "column target_metric: unknown 'speed'"),
+    ],
+)
+def test_a_wrong_cell_is_not_scored_as_another(table, shipped, change, reason):
+    row = {**table["mpt-70b-h100-512"], "target_metric": "tokens_per_s_per_gpu", **change}
+    (scored,) = (r for r in validate_training([row], shipped) if r.scored)
+    assert scored.ratio is None
+    assert scored.predicted is None
+    assert reason in scored.reason
+
+
+def test_a_row_without_any_measurement_stays_in(table, shipped):
+    row = {**table["nemo-70b-h100"], "target_metric": "", **dict.fromkeys(METRICS, "")}
+    (found,) = validate_training([row], shipped)
+    assert not found.scored
+    assert "are empty" in found.reason
 
 
 def test_a_model_of_the_rows_own_columns(table, shipped):

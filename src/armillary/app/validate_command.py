@@ -315,7 +315,7 @@ def _json(results: list[Row], scored: list[Row]) -> dict[str, Any]:
                 "measured": r.measured,
                 "predicted": r.predicted,
                 "assumed": list(r.assumed),
-                **({"reason": r.reason} if r.predicted is None else {}),
+                **({"reason": r.reason} if r.predicted is None or r.reason else {}),
             }
             for r in results
         ],

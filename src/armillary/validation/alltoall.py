@@ -11,7 +11,7 @@ from typing import Any
 
 from armillary.catalog import Catalog
 from armillary.catalog.records import Accelerator, System
-from armillary.errors import ArmillaryError
+from armillary.errors import ArmillaryError, InputError
 from armillary.network.dispatch import bf16_token, fp8_token
 from armillary.network.dispatchers import Dispatcher, Exchange, choose, dispatcher, exchange
 from armillary.validation.score import Row, summarise
@@ -143,7 +143,7 @@ def read_setting(row: Mapping[str, str], catalog: Catalog) -> Setting:
     cells = Cells(row)
     library, said = cells.text("library").casefold(), cells.text("phase").casefold()
     ranks = cells.whole("ep")
-    phase = "combine" if "combine" in said else "dispatch"
+    phase = _phase(cells)
     mode = _mode(cells)
     chip = _chip(cells, catalog)
     system, efa = _system(chip, catalog), _network(cells) == "efa"
@@ -151,6 +151,8 @@ def read_setting(row: Mapping[str, str], catalog: Catalog) -> Setting:
     if cells.text("bottleneck").casefold() == "rdma" and mode == "normal" and NODE < ranks <= domain:
         domain = NODE
         cells.assumed.append(f"scale-up domain of {NODE} (the row's network is RDMA)")
+    if cells.text("bottleneck").casefold() not in ("", "rdma", "nvlink"):
+        raise InputError(f"column bottleneck: unknown {cells.text('bottleneck')!r}; write NVLink or RDMA")
     hidden = cells.whole("hidden", 7168.0, "DeepSeek-V3")
     name = _dispatcher(library, mode, "efa" if efa else "infiniband", cells)
     plain = "fp8" not in said and ("bf16" in said or (phase == "combine" and "a2a" not in said))
@@ -215,7 +217,8 @@ def counted(setting: Setting, found: Exchange) -> float:
 def _rows(
     row: Mapping[str, str], catalog: Catalog, known: Mapping[str, Mapping[str, Any]] | None
 ) -> list[Row]:
-    measured = {m: value for m in (LATENCY, BANDWIDTH) if (value := _positive(row.get(m))) is not None}
+    measured = {m: _positive(row.get(m)) for m in (LATENCY, BANDWIDTH) if (row.get(m) or "").strip()}
+    target = next(iter(measured), LATENCY)
     common: dict[str, Any] = {
         "source": _source(row),
         "kind": "combine" if "combine" in row["phase"].casefold() else "dispatch",
@@ -229,7 +232,6 @@ def _rows(
         entry = dispatcher(setting.dispatcher, known)
         found = evaluate(setting, entry)
     except ArmillaryError as error:
-        target = next(iter(measured), LATENCY)
         return [
             Row(row["id"], target, measured.get(target), None, None, 0.0, (), str(error), True,
                 chip=row["gpu"], **common)
@@ -248,8 +250,8 @@ def _rows(
             _ratio(metric, measured.get(metric), predicted[metric]),
             1 / time,
             assumed,
-            "" if metric in measured else f"columns {LATENCY} and {BANDWIDTH} are empty or no number",
-            metric == next(iter(measured), LATENCY),
+            _unmeasured(row, metric, measured),
+            metric == target,
             chip=setting.chip,
             factors=about,
             step=time,
@@ -257,6 +259,13 @@ def _rows(
         )
         for metric in (list(measured) or [LATENCY])
     ]
+
+
+def _unmeasured(row: Mapping[str, str], metric: str, measured: Mapping[str, float | None]) -> str:
+    """Why there is nothing to compare a prediction with; empty where there is."""
+    if not measured:
+        return f"columns {LATENCY} and {BANDWIDTH} are empty"
+    return "" if measured[metric] is not None else f"column {metric}: {row[metric]!r} is no positive number"
 
 
 def _ratio(metric: str, measured: float | None, predicted: float) -> float | None:
@@ -285,12 +294,27 @@ def _name(row: Mapping[str, str]) -> str:
     return "/".join(part.strip() for part in parts)
 
 
+def _phase(cells: Cells) -> str:
+    """What is timed: a combine, or a dispatch as which an ``a2a`` alone counts."""
+    said = cells.text("phase").casefold()
+    if "combine" in said:
+        return "combine"
+    if "dispatch" in said or "a2a" in said:
+        return "dispatch"
+    raise InputError(f"column phase: unknown {cells.text('phase')!r}; write dispatch, combine or a2a")
+
+
 def _mode(cells: Cells) -> str:
+    """Kernels for throughput or for latency; from the tokens where the row does not say."""
     said = cells.text("mode").casefold()
     if re.search(r"low|decode|\btok\b|\bll\b", said):
         return "low-latency"
     if re.search(r"normal|prefill|high|train|throughput", said):
         return "normal"
+    if said:
+        raise InputError(
+            f"column mode: unknown {cells.text('mode')!r}; write normal or prefill, low-latency or decode"
+        )
     mode = (
         "low-latency" if (_positive(cells.text("tokens_per_rank")) or TOKENS["normal"]) <= 512 else "normal"
     )

@@ -350,7 +350,7 @@ def _row(row: Mapping[str, str], catalog: Catalog, known: Mapping[str, Any] | No
         bytes_ / predicted if predicted else 0.0,
         (*assumed, why) if why else assumed,
         reason,
-        not why and not reason,
+        not why,
         chip,
         network,
         scale,

@@ -92,13 +92,19 @@ def read_slice(row: Mapping[str, str], catalog: Catalog) -> tuple[Job, Slice, La
     chip = catalog.accelerator(re.sub(r"-SXM$", "", cells.text("gpu")))
     model = _model(cells, catalog)
     accelerators = cells.whole("n_gpus")
-    degrees = {k: int(v) for k, v in re.findall(r"(?:^|_)(tp|cp|pp|ep)(\d+)", cells.text("case"))}
+    degrees = {k: int(v) for k, v in re.findall(r"(?:^|_)(tp|cp|pp|ep|dp)(\d+)", cells.text("case"))}
+    if not degrees:
+        raise InputError(
+            f"column case: {cells.text('case')!r} names no degree of parallelism; write it as in 'x_tp2_cp4'"
+        )
     tp, cp, pp, ep = (degrees.get(name, 1) for name in DEGREES)
     if min(tp, cp, pp, ep) < 1 or accelerators % (tp * cp * pp):
         raise InputError(
             f"layout does not multiply out: tp {tp} x cp {cp} x pp {pp} on {accelerators} accelerators"
         )
     dp = accelerators // (tp * cp * pp)
+    if degrees.get("dp", dp) != dp:
+        raise InputError(f"layout does not multiply out: dp {degrees['dp']} in case, {dp} by the others")
     exchange = CONTEXT_EXCHANGES.index("ulysses")
     layout = Layout(
         tp=tp,
@@ -146,7 +152,7 @@ def _box(chip: Accelerator, accelerators: int, catalog: Catalog) -> Slice:
 
 
 def _slice_rows(row: Mapping[str, str], catalog: Catalog) -> list[Row]:
-    measured = {m: float(row[m]) for m in SLICE_METRICS if _is_number(row.get(m))}
+    measured = {m: _positive(row[m]) for m in SLICE_METRICS if (row.get(m) or "").strip()}
     known = {**row, "num_gpus": row.get("n_gpus", ""), "seq_len": row.get("seq", "")}
     predicted: dict[str, float] = {}
     reason, assumed, about = "", tuple[str, ...](), tuple[tuple[str, str], ...]()
@@ -159,14 +165,14 @@ def _slice_rows(row: Mapping[str, str], catalog: Catalog) -> list[Row]:
         reason = str(error)
     kind = "MoE" if re.search(r"_ep\d|deepseek", row["case"]) else "dense"
     rows = []
-    for m in list(measured) or [PEAK]:
+    for m in [m for m in SLICE_METRICS if m in measured or (m == PEAK and PEAK in row)] or [PEAK]:
         values = measured.get(m), predicted.get(m)
         rows.append(_row(row["case"], m, *values, assumed, reason, m == PEAK, known, kind, about))
     return rows
 
 
 def _run_row(row: Mapping[str, str], catalog: Catalog) -> Row:
-    measured = float(row[RUN_METRIC]) if _is_number(row[RUN_METRIC]) else None
+    measured = _positive(row[RUN_METRIC])
     kind = "MoE" if (row.get("experts") or "").strip() else "dense"
     predicted: float | None = None
     reason, assumed = "", tuple[str, ...]()
@@ -222,8 +228,9 @@ def _row(
     )
 
 
-def _is_number(text: str | None) -> bool:
+def _positive(text: str) -> float | None:
     try:
-        return 0 < float(text or "") < float("inf")
+        value = float(text)
     except ValueError:
-        return False
+        return None
+    return value if 0 < value < float("inf") else None

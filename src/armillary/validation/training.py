@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from armillary.catalog import Catalog
 from armillary.errors import ArmillaryError
@@ -92,38 +92,77 @@ def labels(row: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+class Published(NamedTuple):
+    """What a row publishes.
+
+    values : by metric, in its own unit. wrong : why a metric cannot be scored. target : the one that counts.
+    """
+
+    values: dict[str, float]
+    wrong: dict[str, str]
+    target: str
+
+    @property
+    def metrics(self) -> list[str]:
+        """Metrics to tell about, at least the one that counts."""
+        return [m for m in METRICS if m in self.values or m in self.wrong] or [self.target]
+
+
+def published(row: Mapping[str, str]) -> Published:
+    """Read the measured cells of a row; one that is no positive number is kept with its reason."""
+    texts = {m: text for m in METRICS if (text := (row.get(m) or "").strip())}
+    values = {m: value for m in texts if (value := _measured(row, m)) is not None}
+    wrong = {m: f"column {m}: {t!r} is no positive number" for m, t in texts.items() if m not in values}
+    stated = (row.get("target_metric") or "").strip()
+    target = "mfu_as_reported" if stated == "mfu" else stated
+    if target in METRICS:
+        if target not in texts:
+            wrong[target] = f"column {target} is empty, but target_metric names it"
+        return Published(values, wrong, target)
+    target = next((m for m in ("step_time_s", *METRICS) if m in texts), "step_time_s")
+    if stated:
+        wrong[target] = f"column target_metric: unknown {stated!r}; write one of {', '.join(METRICS)}"
+    elif not texts:
+        wrong[target] = f"columns {', '.join(METRICS)} are empty"
+    return Published(values, wrong, target)
+
+
 def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], Calibration]) -> list[Row]:
-    published = {m: value for m in METRICS if (value := _measured(row, m)) is not None}
-    target = _target(row, published)
+    said = published(row)
     scored = is_scored(row)
     known_as = labels(row)
+
+    def failed(metric: str, reason: str, kind: str) -> Row:
+        return Row(
+            row["id"],
+            metric,
+            said.values.get(metric),
+            None,
+            None,
+            0.0,
+            (),
+            reason,
+            scored and metric == said.target,
+            kind=kind,
+            **known_as,
+        )
+
     try:
         setup = read(row, catalog)
         known = calibrate(setup)
         answer = estimate(setup.job, setup.machine, setup.layout, known)
     except ArmillaryError as error:
         kind = "MoE" if (row.get("experts") or "").strip() else "dense"
-        return [
-            Row(
-                row["id"],
-                m,
-                published.get(m),
-                None,
-                None,
-                0.0,
-                (),
-                str(error),
-                scored and m == target,
-                kind=kind,
-                **known_as,
-            )
-            for m in (list(published) or [target])
-        ]
+        return [failed(m, str(error), kind) for m in said.metrics]
     kind = "MoE" if any(getattr(k.feed_forward, "experts", 0) for k in setup.job.model.kinds()) else "dense"
     assumed = (*setup.assumed, *known.assumed)
     about = factors(row, setup)
     out = []
-    for metric, measured in published.items():
+    for metric in said.metrics:
+        if metric in said.wrong:
+            out.append(failed(metric, said.wrong[metric], kind))
+            continue
+        measured = said.values[metric]
         predicted = ratio = None
         reason = ""
         try:
@@ -142,7 +181,7 @@ def _row(row: Mapping[str, str], catalog: Catalog, calibrate: Callable[[Setup], 
                 answer.tokens / float(answer.time.total) / float(answer.accelerators),
                 assumed,
                 reason,
-                scored and metric == target,
+                scored and metric == said.target,
                 kind=kind,
                 factors=about,
                 step=float(answer.time.total),
@@ -172,15 +211,7 @@ def factors(row: Mapping[str, str], setup: Setup) -> tuple[tuple[str, str], ...]
 def _measured(row: Mapping[str, str], metric: str) -> float | None:
     match = re.match(r"\s*~?(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)", row.get(metric) or "")
     value = float(match[1]) if match else 0.0
-    return value if value > 0 else None
-
-
-def _target(row: Mapping[str, str], published: Mapping[str, float]) -> str:
-    stated = (row.get("target_metric") or "").strip()
-    stated = "mfu_as_reported" if stated == "mfu" else stated
-    if stated in published:
-        return stated
-    return next((m for m in ("step_time_s", *METRICS) if m in published), "step_time_s")
+    return value if 0 < value < float("inf") else None
 
 
 def _scale(text: str) -> str:

@@ -38,6 +38,9 @@ NIC_GBIT = {
 }
 """Scale-out per accelerator where the row's `interconnect` does not say [Gbit/s]."""
 
+FORMATS = re.compile(r"(fp|float)8(?!\d)|(nv|mx)fp4(?!\d)|(bf|fp|float)16(?!\d)")
+"""Formats of numbers that are modelled, as a lower-case `precision` names them."""
+
 
 @dataclass
 class Setup:
@@ -179,9 +182,14 @@ def _precision(r: Cells, framework: str) -> str:
         default = "fp8" if r.text("source").startswith("MLPerf") else "bf16"
         r.assumed.append(f"precision={default}")
         return default
+    if not FORMATS.search(text):
+        raise InputError(
+            f"column precision: unknown {r.text('precision')!r}; write BF16, FP16, FP8, FP8-CS, FP8-block, "
+            "MXFP8 or NVFP4"
+        )
     if "nvfp4" in text or "mxfp4" in text:
         return "nvfp4"
-    if "mx" in text:
+    if "mxfp8" in text or "fp8-mx" in text:
         return "fp8-mx"
     if "cs" in text.split("-") or "current" in text or "rowwise" in text or "tensorwise" in text:
         return "fp8-current"
@@ -278,6 +286,11 @@ def _sharding(r: Cells, ranks: int, dp: int, framework: str) -> tuple[int, int]:
         return 1, ranks
     level = re.search(r"zero-?(\d)", text)
     zero = int(level[1]) if level else 3
+    if zero > 3 or not re.search(r"zero|fsdp|^\d+$", text):
+        raise InputError(
+            f"column fsdp_zero: unknown {r.text('fsdp_zero')!r}; write ZeRO-1, ZeRO-2, ZeRO-3 or FSDP, with "
+            "the ranks that shard behind it where they are not all"
+        )
     within = re.search(r"(?:within|fsdp2|^)\s*(\d+)", text)
     shard = int(within[1]) if within and int(within[1]) > 1 else ranks
     if shard == dp:  # FSDP degrees are printed without the context-parallel ranks, which shard as well
@@ -293,7 +306,13 @@ def _recompute(r: Cells, framework: str) -> int:
         return default
     if text.startswith("none") or "offload" in text:
         return 0
-    return 2 if "full" in text or text == "activation recompute" else 1
+    if "full" in text or text == "activation recompute":
+        return 2
+    if text.startswith(("selective", "modules:")):
+        return 1
+    raise InputError(
+        f"column recompute: unknown {r.text('recompute')!r}; write none, selective, modules:NAME+NAME or full"
+    )
 
 
 def _dispatcher(r: Cells, chip: Accelerator) -> str:
