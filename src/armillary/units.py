@@ -11,7 +11,7 @@ import re
 
 from armillary.errors import UnitError, did_you_mean
 
-__all__ = ["DIMENSIONS", "parse", "show"]
+__all__ = ["DIMENSIONS", "parse", "show", "write"]
 
 _SI = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Z": 1e21, "Y": 1e24}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
@@ -62,6 +62,56 @@ DIMENSIONS: dict[str, dict[str, float]] = {
     "1": {"%": 0.01, "x": 1.0},
 }
 
+#: Units that people write a dimension in, where they give the number with the fewest digits.
+_WRITTEN: dict[str, tuple[str, ...]] = {
+    "s": ("s", "ms", "us", "ns", "min", "h", "days", "yr", "months"),
+    "byte": ("B", "kB", "MB", "GB", "TB", "PB", "KiB", "MiB", "GiB", "TiB"),
+    "byte/s": ("B/s", "kB/s", "MB/s", "GB/s", "TB/s"),
+    "W": ("W", "kW", "MW", "GW"),
+    "USD": ("USD", "million USD", "billion USD"),
+    "USD/s": ("USD/h",),
+    "USD/byte": ("USD/GB",),
+    "token": ("token", "ktoken", "Mtoken", "Gtoken", "Ttoken"),
+    "1/s": ("per day", "per h", "per s"),
+}
+_CURRENCIES = {
+    *(
+        "EUR",
+        "GBP",
+        "CHF",
+        "JPY",
+        "CNY",
+        "RMB",
+        "INR",
+        "KRW",
+        "TWD",
+        "SGD",
+        "HKD",
+        "AUD",
+        "NZD",
+        "CAD",
+        "SEK",
+    ),
+    *(
+        "NOK",
+        "DKK",
+        "PLN",
+        "CZK",
+        "HUF",
+        "ILS",
+        "AED",
+        "SAR",
+        "QAR",
+        "BRL",
+        "MXN",
+        "ZAR",
+        "TRY",
+        "THB",
+        "MYR",
+    ),
+    *("IDR", "VND", "RUB", "€", "£", "¥", "₹", "₩", "euro", "euros"),
+}
+
 _NUMBER = re.compile(r"\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*\Z")
 
 
@@ -110,7 +160,21 @@ def parse(text: str | float, dimension: str) -> float:
     for other, table in DIMENSIONS.items():
         if unit in table:
             raise UnitError(f"{text!r} is in {other}, expected {dimension}, as in '{_example(dimension)}'")
+    if dimension.startswith("USD"):
+        _refuse_currency(str(text), unit, dimension)
     raise UnitError(f"unknown unit {unit!r}{_cure(unit, units)}")
+
+
+def _refuse_currency(text: str, unit: str, dimension: str) -> None:
+    """Raise where an amount is in another currency or in dollars by their sign."""
+    money = unit.split("/")[0].split()[-1:] or [""]
+    code = next((c for c in (money[0], money[0].lstrip("kMG")) if c in {*_CURRENCIES, "$"}), "")
+    if code == "$":
+        raise UnitError(f"{text!r}: write $ as USD, as in '{_example(dimension)}'")
+    if code:
+        raise UnitError(
+            f"{text!r} is in {code}; amounts are in USD: convert it and write it as '{_example(dimension)}'"
+        )
 
 
 def _cure(unit: str, units: dict[str, float]) -> str:
@@ -127,6 +191,35 @@ def _example(dimension: str) -> str:
         "USD/J": "0.07 USD/kWh", "USD/W": "11 USD/W", "USD/byte": "0.05 USD/GB", "token": "15e12 token",
         "token/s": "9e3 token/s", "1/s": "2.5e9 per day", "1": "60%",
     }[dimension]  # fmt: skip
+
+
+def write(value: float, dimension: str) -> str:
+    """Write an SI value in the unit that people write it in with the fewest digits; `parse` gives it back.
+
+    Parameters
+    ----------
+    value : float
+        In the SI unit of its dimension.
+    dimension : str
+        A key of `DIMENSIONS`.
+
+    Examples
+    --------
+    >>> write(3.1 / 3600, "USD/s"), write(7 * 365.25 * 86400, "s"), write(0.03, "s"), write(38e9, "USD")
+    ('3.1 USD/h', '7 yr', '30 ms', '38 billion USD')
+    """
+    found = []
+    for unit in _WRITTEN.get(dimension, ()):
+        for digits in (3, 6, 9, 12, 15, 17):
+            number = repr(float(f"{value / DIMENSIONS[dimension][unit]:.{digits}g}")).removesuffix(".0")
+            if parse(f"{number} {unit}", dimension) == value:
+                found.append((number, unit))
+                break
+    if not found:
+        plain = next(unit for unit, factor in DIMENSIONS[dimension].items() if factor == 1.0)
+        found = [(repr(value).removesuffix(".0"), plain)]
+    number, unit = min(found, key=lambda one: len(one[0]))
+    return f"{number} {unit.removesuffix('s') if number == '1' and unit in ('days', 'months') else unit}"
 
 
 def show(value: float, unit: str = "", digits: int = 3) -> str:

@@ -50,7 +50,9 @@ CASES = {
     },
     "contract 'deal': unknown provider 'B'": {"contracts": deal(provider="B")},
     "contract 'deal': the ramp must have one share for each of 1 years": {"contracts": deal(ramp=(0.5, 0.5))},
-    "option 'more': must be decided at or before its start": {"options": (OPTION._replace(decided=3),)},
+    "option 'more': must be decided at or before its start, both within the 4 quarters from": {
+        "options": (OPTION._replace(decided=3),)
+    },
     "option 'more': the term must be at least 1 quarter; it ends before it starts. Got 0": {
         "options": (OPTION._replace(term=0),)
     },

@@ -118,7 +118,10 @@ def test_data_costs_what_moves_and_budgets_hold_from_their_quarter(shipped):
 
 BAD = [
     ("price: 5 USD/h", "price: -5 USD/h", "b.yaml:25:60: error: portfolio.offers.year.price: '-5"),
-    ("price: 5 USD/h", "price: 5 EUR/h", "portfolio.offers.year.price: unknown unit 'EUR/h'"),
+    ("price: 5 USD/h", "price: 5 EUR/h", "year.price: '5 EUR/h' is in EUR; amounts are in USD: convert"),
+    ("minimum_take: 80%", "minimum_take: 180%", "'180%' is outside what is sensible, 0% to 100%"),
+    ("price: 5 USD/h", "price: 5e9 USD/h", "is outside what is sensible, 0 USD/h to 3,600,000 USD/h"),
+    ("USD/h, term: 1 yr, starts", "USD/h, term: 1e5 yr, starts", "outside what is sensible, 1 s to 3170 yr"),
     ("texas, sku: gb200, kind: own", "texas, sku: gb20, kind: own", "no SKU 'gb20'; did you mean 'gb200'?"),
     ("site: ohio, sku: gb200, strike", "site: ohi, sku: gb200, strike", "options.later.site: no site 'ohi'"),
     ("term: 1 yr, contract: deal", "term: 1 yr, contract: del", "later.contract: no contract of"),
@@ -134,7 +137,9 @@ BAD = [
     ("cpu: aws-m8g", "cpu: aws-m8", "skus.arm.cpu: no price of CPUs 'aws-m8'"),
     ("futures: {count: 3, ", "penalties: {chatt: 3}\n  futures: {count: 3, ", "penalties.chatt: no stream"),
     ("apart: 2026-07", "apart: 2036-07", "futures.apart: 2036-07 is outside of the plan"),
-    ("from: 2027-02, term", "from: 2029-02, term", "options.later: must be decided at or before its start"),
+    ("from: 2027-02, term", "from: 2029-02, term",
+     "later: must be decided at or before its start, both within the 8 quarters from 2026Q1 to 2027Q4. "
+     "Got decided 2029Q2, start 2029Q2."),
     ("kind: on-demand, price: 3 USD/h", "kind: on-demand", "offers.under deal: has no price"),
     ("    build: {", "    twice: {site: ohio, sku: gb200, kind: own}\n    build: {", "has the ramp of ohio"),
     ("signed: true", "sined: true", "contracts.deal.sined: unknown field; did you mean 'signed'?"),

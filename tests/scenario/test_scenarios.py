@@ -3,7 +3,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from armillary import units
 from armillary.errors import ScenarioError
 from armillary.scenario import as_understood, builtin_names, json_schema, parse, read
 
@@ -35,6 +38,21 @@ def test_defaults_are_marked_and_what_is_stated_is_not(shipped):
     lines = [line.strip() for line in as_understood(read("small", shipped)).splitlines()]
     assert {"pue: 1.15  # default", "imbalance: 1.0  # default", "network:  # default"} <= set(lines)
     assert {"share: 1.0", "precision: fp8-mx", "- system: p6e-gb300"} <= set(lines)
+
+
+def test_what_is_printed_is_in_the_units_of_people(shipped):
+    lines = {line.strip() for line in as_understood(read("openai-aws", shipped)).splitlines()}
+    assert {"price: 3.1 USD/h", "term: 7 yr", "total: 38 billion USD", "power: 200 MW"} <= lines
+    assert {"tokens: 15.6 Ttoken", "p95: 30 ms", "term: 6 months", "strike: 2.9 USD/h"} <= lines
+    assert not any(line.endswith((".0 s", "USD/s", ".0 W", ".0 token")) for line in lines)
+
+
+@given(
+    st.floats(1e-9, 1e14) | st.just(0.0),
+    st.sampled_from(["s", "byte", "byte/s", "W", "USD", "USD/s", "USD/byte", "token", "1/s", "FLOP"]),
+)
+def test_a_quantity_that_is_written_is_read_as_the_same_number(value, dimension):
+    assert units.parse(units.write(value, dimension), dimension) == value
 
 
 def test_names_of_several_lines_do_not_break_what_is_printed(shipped):

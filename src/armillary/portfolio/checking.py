@@ -52,6 +52,14 @@ def _share(value: float) -> bool:
     return not 0 <= value <= 1
 
 
+def _span(programme: Programme) -> str:
+    """The quarters of a plan, as people count them."""
+    calendar = programme.calendar
+    return (
+        f"the {calendar.quarters} quarters from {calendar.name(0)} to {calendar.name(calendar.quarters - 1)}"
+    )
+
+
 def _horizon(programme: Programme) -> Iterable[str]:
     calendar, futures = programme.calendar, programme.futures
     if calendar.quarters < 1:
@@ -206,7 +214,8 @@ def _offer(programme: Programme, offer: Offer) -> Iterable[str]:
     if not bought and (offer.term or offer.starts is not None or offer.upfront):
         yield f"{place}: {offer.kind} is paid while used; term, starts and upfront are for reservations"
     if offer.starts is not None and any(q < 0 for q in offer.starts):
-        yield f"{place}: starts must be quarters from 0. Got {min(offer.starts)} instead."
+        name = programme.calendar.name
+        yield f"{place}: starts must be quarters from {name(0)} on. Got {name(min(offer.starts))} instead."
 
 
 def _contract(programme: Programme, contract: Contract) -> Iterable[str]:
@@ -216,8 +225,8 @@ def _contract(programme: Programme, contract: Contract) -> Iterable[str]:
         yield f"{place}: unknown provider {contract.provider!r}{did_you_mean(contract.provider, known)}"
     if not 0 <= contract.start < programme.calendar.quarters:
         yield (
-            f"{place}: the start must be within the {programme.calendar.quarters} quarters. "
-            f"Got {contract.start}."
+            f"{place}: the start must be within {_span(programme)}. "
+            f"Got {programme.calendar.name(contract.start)}."
         )
     if contract.years < 1:
         yield (
@@ -261,9 +270,10 @@ def _option(programme: Programme, option: Option) -> Iterable[str]:
         if _bad(value):
             yield f"{place}: {what} must be finite and at least 0. Got {value:g} instead."
     if not 0 <= option.decided <= option.start < programme.calendar.quarters:
+        decided, start = (programme.calendar.name(t) for t in (option.decided, option.start))
         yield (
-            f"{place}: must be decided at or before its start, and start within the "
-            f"{programme.calendar.quarters} quarters. Got decided {option.decided}, start {option.start}."
+            f"{place}: must be decided at or before its start, both within {_span(programme)}. "
+            f"Got decided {decided}, start {start}."
         )
     if option.term < 1:
         yield (

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from armillary.scenario.fields import Duration, Name, Number, Part, Seconds, _reader, _text, _written
 
-PerSecond = Annotated[float, _reader("1/s", 1e-9, 1e12), _written("per s"), _text("40 per s")]
-Bytes = Annotated[float, _reader("byte", 1.0, 1e18), _written("B"), _text("1 TB")]
+PerSecond = Annotated[float, _reader("1/s", 1e-9, 1e12), _written("1/s"), _text("40 per s")]
+Bytes = Annotated[float, _reader("byte", 1.0, 1e18), _written("byte"), _text("1 TB")]
 Degree = Annotated[int, Field(ge=1, le=512, strict=True)]
 Replicas = Annotated[int, Field(ge=1, le=100_000, strict=True)]
 

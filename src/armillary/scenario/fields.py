@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from armillary.errors import UnitError
-from armillary.units import parse
+from armillary.units import parse, show, write
 
 
 def _reader(dimension: str, low: float, high: float) -> BeforeValidator:
@@ -20,15 +20,31 @@ def _reader(dimension: str, low: float, high: float) -> BeforeValidator:
         except UnitError as error:
             raise ValueError(str(error)) from None
         if not low <= number <= high:
-            raise ValueError(f"{value!r} is outside what is sensible, {low:g} to {high:g} {dimension}")
+            bounds = f"{_bound(low, dimension)} to {_bound(high, dimension)}"
+            raise ValueError(f"{value!r} is outside what is sensible, {bounds}")
         return number
 
     return BeforeValidator(read)
 
 
-def _written(unit: str) -> PlainSerializer:
-    """Write a float in SI with its unit, so that what is printed can be read again."""
-    return PlainSerializer(lambda value: None if value is None else f"{value!r} {unit}")
+def _bound(value: float, dimension: str) -> str:
+    """A bound of a field in a unit that people write."""
+    if dimension == "1":
+        return "above 0%" if 0 < value < 1e-6 else f"{value * 100:g}%"
+    if dimension == "USD/s":
+        return f"{value * 3600:,.10g} USD/h"
+    if dimension == "USD/byte":
+        return f"{value * 1e9:,.10g} USD/GB"
+    if dimension in ("token", "FLOP"):
+        return f"{value:g} {dimension}"
+    if dimension == "1/s":
+        return f"{value:g} per s"
+    return show(value, dimension.replace("byte", "B"))
+
+
+def _written(dimension: str) -> PlainSerializer:
+    """Write a float in SI in people's units, so that what is printed can be read again."""
+    return PlainSerializer(lambda value: None if value is None else write(value, dimension))
 
 
 def _text(example: str) -> WithJsonSchema:
@@ -37,11 +53,11 @@ def _text(example: str) -> WithJsonSchema:
 
 Seconds = Annotated[float, _reader("s", 1e-9, 1e10), _written("s"), _text("6 us")]
 Duration = Annotated[float, _reader("s", 1.0, 1e11), _written("s"), _text("7 yr")]
-Bandwidth = Annotated[float, _reader("byte/s", 1e3, 1e14), _written("B/s"), _text("400 Gbit/s")]
+Bandwidth = Annotated[float, _reader("byte/s", 1e3, 1e14), _written("byte/s"), _text("400 Gbit/s")]
 Money = Annotated[float, _reader("USD", 0.0, 1e14), _written("USD"), _text("38e9 USD")]
 PriceRate = Annotated[float, _reader("USD/s", 0.0, 1e3), _written("USD/s"), _text("3.1 USD/h")]
-EgressPrice = Annotated[float, _reader("USD/byte", 0.0, 1e-6), _written("USD/B"), _text("0.05 USD/GB")]
-Moved = Annotated[float, _reader("byte", 0.0, 1e15), _written("B"), _text("20 kB")]
+EgressPrice = Annotated[float, _reader("USD/byte", 0.0, 1e-6), _written("USD/byte"), _text("0.05 USD/GB")]
+Moved = Annotated[float, _reader("byte", 0.0, 1e15), _written("byte"), _text("20 kB")]
 Tokens = Annotated[float, _reader("token", 1.0, 1e18), _written("token"), _text("15e12 token")]
 Share = Annotated[
     float,
@@ -59,7 +75,7 @@ Margin = Annotated[
     _reader("1", 0.0, 10.0),
     WithJsonSchema({"type": ["string", "number"], "examples": ["10%", 0.1]}),
 ]
-Rate = Annotated[float, _reader("1/s", 0.0, 1e15), _written("/s"), _text("2.5e9 per day")]
+Rate = Annotated[float, _reader("1/s", 0.0, 1e15), _written("1/s"), _text("2.5e9 per day")]
 Length = Annotated[float, _reader("token", 1.0, 1e8), _written("token"), _text("1155 token")]
 Watts = Annotated[float, _reader("W", 0.0, 1e12), _written("W"), _text("300 MW")]
 Flop = Annotated[float, _reader("FLOP", 1e15, 1e33), _written("FLOP"), _text("2e27 FLOP")]
@@ -74,7 +90,7 @@ Change = Annotated[
     _reader("1", -0.9, 1.0),
     WithJsonSchema({"type": ["string", "number"], "examples": ["-10%"]}),
 ]
-Bytes = Annotated[float, _reader("byte", 0.0, 1e15), _written("B"), _text("4 GiB")]
+Bytes = Annotated[float, _reader("byte", 0.0, 1e15), _written("byte"), _text("4 GiB")]
 
 
 def _no_truth(value: Any) -> Any:
@@ -114,7 +130,7 @@ def _batch(value: Any) -> float | int:
 
 
 def _batch_text(value: float) -> str | int:
-    return int(value) if value > 0 else f"{-value!r} token"
+    return int(value) if value > 0 else write(-value, "token")
 
 
 Batch = Annotated[
@@ -176,7 +192,7 @@ def _limit(value: Any) -> Limit:
     except UnitError as error:
         raise ValueError(str(error)) from None
     if not 1e-9 <= seconds <= 1e6:
-        raise ValueError(f"{text!r} is outside what is sensible, 1e-9 to 1e6 s")
+        raise ValueError(f"{text!r} is outside what is sensible, 1 ns to 11.6 days")
     return Limit(float(match[1]), seconds)
 
 
@@ -184,7 +200,7 @@ Latency = Annotated[
     Limit,
     BeforeValidator(_limit),
     PlainSerializer(
-        lambda value: None if value is None else {f"p{value.percentile:g}": f"{value.seconds!r} s"}
+        lambda value: None if value is None else {f"p{value.percentile:g}": write(value.seconds, "s")}
     ),
     WithJsonSchema({"type": ["string", "object"], "examples": ["1 s", {"p95": "1 s"}]}),
 ]
