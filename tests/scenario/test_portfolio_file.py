@@ -119,6 +119,9 @@ def test_data_costs_what_moves_and_budgets_hold_from_their_quarter(shipped):
 BAD = [
     ("price: 5 USD/h", "price: -5 USD/h", "b.yaml:25:60: error: portfolio.offers.year.price: '-5"),
     ("price: 5 USD/h", "price: 5 EUR/h", "year.price: '5 EUR/h' is in EUR; amounts are in USD: convert"),
+    ("futures: {count", "share: 45%\n  futures: {count",
+     "portfolio.share: 0.45 of the work at most from each of 2 "
+     "providers (aws, oci) are less than all of it, so that none can be done"),
     ("minimum_take: 80%", "minimum_take: 180%", "'180%' is outside what is sensible, 0% to 100%"),
     ("price: 5 USD/h", "price: 5e9 USD/h", "is outside what is sensible, 0 USD/h to 3,600,000 USD/h"),
     ("USD/h, term: 1 yr, starts", "USD/h, term: 1e5 yr, starts", "outside what is sensible, 1 s to 3170 yr"),
@@ -165,6 +168,11 @@ BAD = [
 def test_bad_input_has_its_place(right, wrong, says, shipped):
     assert GOOD.count(right) == 1
     assert says in problems(GOOD.replace(right, wrong), shipped)
+
+
+def test_a_share_is_told_the_least_that_could_do(shipped):
+    assert "at least 50%" in problems(GOOD.replace("  futures:", "  share: 45%\n  futures:"), shipped)
+    assert bought(GOOD.replace("  futures:", "  share: 50%\n  futures:"), shipped).share == 0.5
 
 
 def test_a_question_for_what_the_file_does_not_say(shipped):

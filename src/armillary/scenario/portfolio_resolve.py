@@ -142,6 +142,7 @@ class Reading:
         generations = tuple(
             g for name, one in s.training.generations.items() if (g := self.generation(name, one)) is not None
         )
+        self.share()
         calendar = Calendar(int(self.origin[:4]), (int(self.origin[5:7]) + 2) // 3, self.count, s.discount)
         if len(self.into.problems) > before:
             return None
@@ -153,6 +154,20 @@ class Reading:
         )  # fmt: skip
         self.checked(found, streams)
         return None if len(self.into.problems) > before else found
+
+    def share(self) -> None:
+        """Say so where all providers together could not give the work, each within its share."""
+        s = self.spec
+        places = [one.site for one in s.offers.values()] + [one.site for one in s.options.values()]
+        giving = {s.sites[place].provider for place in places}
+        if len(giving) * s.share < 1 - 1e-9:
+            least = ceil(1000 / len(giving)) / 10
+            self.problem(
+                ("share",),
+                f"{s.share:.4g} of the work at most from each of {len(giving)} providers "
+                f"({', '.join(sorted(giving))}) are less than all of it, so that none can be done",
+                f"at least {least:g}%, or more providers",
+            )
 
     def budget(self) -> np.ndarray | None:
         """Most that is paid by quarter, endless before the first budget."""
