@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from armillary.app.cli import main
+from armillary.app.portfolio_view import use_table
+from armillary.portfolio import Offer
 
 TEXT = """\
 name: bought
@@ -66,6 +70,17 @@ def test_a_plan_in_words_with_its_gap_and_charts(scenario, tmp_path, capsys):
     names = {p.stem for p in charts.iterdir()}
     assert names == {"capacity", "spend", "demand", "spend-fan", "ramps", "owning"}
     assert all(p.read_text().startswith("<svg") for p in charts.iterdir())
+
+
+def test_a_rounded_zero_has_no_sign():
+    offer = Offer("list", "here", "gb200", "on-demand", 1.0)
+    answer = SimpleNamespace(
+        asked=SimpleNamespace(futures=SimpleNamespace(probability=np.ones(1))),
+        plan=SimpleNamespace(used=np.full((1, 2, 1), -1e-9)),
+        programme=SimpleNamespace(offers=(offer,)),
+        labels=("2026Q1", "2026Q2"),
+    )
+    assert use_table(answer).rows[0][4:] == ("0", "0", "-")
 
 
 def test_json_adds_up(scenario, capsys):

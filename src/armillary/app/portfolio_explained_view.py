@@ -120,7 +120,7 @@ def comparison_tables(names: tuple[str, str], a: PortfolioAnswer, b: PortfolioAn
         for stream in dict.fromkeys([*lost[0], *lost[1]]):
             x, y = (one.get(stream, 0.0) for one in lost)
             if max(x, y) > 5e-5:
-                rows.append((f"not done: {stream}", f"{x:.2%}", f"{y:.2%}", f"{100 * (y - x):+.2f} points"))
+                rows.append((f"not done: {stream}", f"{x:.2%}", f"{y:.2%}", f"{100 * (y - x):+z.2f} points"))
     else:
         rows = [
             (f"{n}: not feasible", s.infeasible, "", "")

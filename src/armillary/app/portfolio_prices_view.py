@@ -60,7 +60,7 @@ def run_table(answer: PortfolioAnswer) -> Table:
     """A price per unit of work: a whole run."""
     runs = [g.name for g in answer.generations]
     rows = [
-        (p.offer, *(f"{p.run[n] / 1e6:,.0f}" if n in p.run else "-" for n in runs))
+        (p.offer, *(f"{p.run[n] / 1e6:z,.0f}" if n in p.run else "-" for n in runs))
         for p in answer.prices
         if p.run
     ]
@@ -112,8 +112,8 @@ def deal_table(deal: Deal) -> Table:
     rows = [
         (
             hourly(b.price),
-            *(f"{b.accelerators[q]:,.0f}" for q in shown),
-            f"{b.beside_cpus[at]:,.0f}",
+            *(f"{b.accelerators[q]:z,.0f}" for q in shown),
+            f"{b.beside_cpus[at]:z,.0f}",
             b.source,
         )
         for b in deal.bought

@@ -58,7 +58,7 @@ def cost_table(answer: PortfolioAnswer) -> Table:
     assert answer.plan is not None
     parts = answer.plan.costs._asdict()
     rows = [
-        (name.replace("_", " "), money(value), f"{value / answer.plan.expected:.1%}")
+        (name.replace("_", " "), money(value), f"{value / answer.plan.expected:z.1%}")
         for name, value in parts.items()
         if abs(value) >= 1
     ]
@@ -78,7 +78,7 @@ def purchase_table(answer: PortfolioAnswer) -> Table:
             kinds[p.offer],
             p.sku,
             p.site,
-            f"{p.units:,.0f}",
+            f"{p.units:z,.0f}",
             labels[p.end] if p.end < len(labels) else "the end",
             money(p.cost),
         )
@@ -112,8 +112,8 @@ def use_table(answer: PortfolioAnswer) -> Table:
                 o.kind,
                 o.sku,
                 o.contract or "-",
-                f"{used.mean():,.0f}",
-                f"{used[busiest]:,.0f}",
+                f"{used.mean():z,.0f}",
+                f"{used[busiest]:z,.0f}",
                 answer.labels[busiest] if used[busiest] > 0 else "-",
             )
         )
@@ -140,7 +140,7 @@ def option_table(answer: PortfolioAnswer) -> Table:
                 money(worth.value),
                 f"{money(low)} to {money(high)}",
                 f"{float(weight[taken > 0.5].sum()):.0%}",
-                f"{float(taken @ weight):,.0f}",
+                f"{float(taken @ weight):z,.0f}",
                 f"{money(float(worth.by_future.min()))} to {money(float(worth.by_future.max()))}",
             )
         )
@@ -161,7 +161,7 @@ def generation_table(answer: PortfolioAnswer) -> Table:
             f"{g.flop:.2g} FLOP",
             answer.labels[g.starts],
             answer.labels[g.ends - 1],
-            f"{g.accelerators:,.0f}",
+            f"{g.accelerators:z,.0f}",
             g.network or ("nowhere" if answer.plan is not None else "-"),
             f"{g.unmet:.1%}" if answer.plan is not None else "-",
             g.source,
@@ -199,9 +199,9 @@ def quarter_table(answer: PortfolioAnswer) -> Table:
     rows = [
         (
             label,
-            f"{float(answer.wanted[q] @ weight):,.0f}",
-            f"{answer.wanted[q].min():,.0f} to {answer.wanted[q].max():,.0f}",
-            f"{had[q]:,.0f}",
+            f"{float(answer.wanted[q] @ weight):z,.0f}",
+            f"{answer.wanted[q].min():z,.0f} to {answer.wanted[q].max():z,.0f}",
+            f"{had[q]:z,.0f}",
             f"{busy[q]:.0%}" if owned[q] > 0.5 else "-",
             money(float(paid[q])),
         )
