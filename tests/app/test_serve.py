@@ -1,8 +1,13 @@
 import json
+from dataclasses import replace
 
 import pytest
 
+from armillary.app import console
 from armillary.app.cli import main
+from armillary.app.serve_size_view import _print_found
+from armillary.serving.layout import EngineLayout
+from armillary.serving.sized import Sized
 
 SIZE = ["serve", "size", "--model", "llama-3.1-8b", "--system", "p5en", "--messages", "1e7", "--tpot"]
 
@@ -181,3 +186,23 @@ def test_a_trace_is_sized_with_and_without_its_blocks(capsys, tmp_path):
     code, _, err = run(capsys, *words[:7], str(azure), "--cached", "trace")
     assert code == 2
     assert "has no blocks" in err
+
+
+def test_in_a_narrow_window_sizes_and_costs_are_apart(capsys, monkeypatch):
+    apart = Sized(
+        *("u-p6e-gb200x72", EngineLayout(tp=16, ep=16), EngineLayout(tp=1), 77, 343, 1575, 1.0),
+        *(0.327, 0.0094, 1.0, 1.2, 2.89e6, 0.0176e-6, 0.14e-6, 0.2, 1.0, 100.0),
+        engine="vllm",
+        spares=7,
+        prefill_spares=32,
+        systems=22,
+    )
+    wide = ("343 : 77", "32 : 7", "1,575", "0.0176", "0.14", "2.89")
+    for columns in (140, 80):
+        monkeypatch.setattr(console, "PIPED_COLUMNS", columns)
+        _print_found([apart, replace(apart, engine="sglang")])
+        out = capsys.readouterr().out
+        assert "…" not in out
+        assert all(out.count(cell) == 2 for cell in wide), columns
+        assert max(len(line.rstrip()) for line in out.splitlines()) <= columns
+        assert out.count("system ") == (1 if columns == 140 else 2)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from armillary.app.figures import line_chart
 from armillary.serving.agents import AgentFleet
@@ -15,6 +15,9 @@ from armillary.serving.precision import PRECISIONS, Precision
 from armillary.serving.sized import Infeasible, Sized, pareto
 from armillary.serving.verification import Check
 from armillary.serving.workload import Targets, Workload
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SHOWN = 12
 """Deployments, and points of a front, that a table lists. [-]"""
@@ -105,49 +108,73 @@ def _order(one: Sized) -> tuple[float, int]:
 
 
 def _print_found(found: Sequence[Sized]) -> None:
-    from rich.table import Table
-
+    """Print a line a deployment; where the window is too narrow for it, its size and what it gives apart."""
     from armillary.app.console import out
 
     if not found:
         return
-    several = len({(one.engine, one.precision) for one in found}) > 1
-    cached = any(one.cached for one in found)
-    headings = [
-        "system",
-        "layout",
-        "replicas",
-        "spares",
-        "chips",
-        "systems",
-        "TTFT ms",
-        "TPOT ms",
-        "USD/M in",
-    ]
-    headings += [*(["cached"] if cached else []), "out", "USD/1k msg", "MW"]
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "system" else "right", no_wrap=True)
     priced = any(one.cost for one in found)
     ordered = sorted(found, key=lambda s: (s.cost if priced else 0.0, s.accelerators))
-    for one in ordered[:SHOWN]:
-        costs = [one.per_input * 1e6, *([one.per_cached * 1e6] if cached else [])]
-        costs += [one.per_output * 1e6, one.per_message * 1e3]
-        table.add_row(
-            one.system,
-            _layout(one) + (f" {one.engine} {_precision(one.precision)}" if several else ""),
-            _replicas(one),
-            _spares(one),
-            f"{one.accelerators:,}",
-            f"{one.systems:,}",
-            f"{one.ttft * 1e3:.0f}",
-            f"{one.tpot * 1e3:.1f}",
-            *(f"{cost:.3g}" if one.cost else "-" for cost in costs),
-            f"{one.power / 1e6:.3g}",
-        )
-    out().print(table)
+    named, sizes, given, power = _columns(found, ordered[:SHOWN])
+    console = out()
+    whole = {**named, **sizes, **given, **power}
+    if _width(whole) <= console.width:
+        console.print(_table(whole))
+    else:
+        console.print(_table({**named, **sizes, **power}), "", _table({**named, **given}))
     if len(found) > SHOWN:
-        out().print(f"{len(found) - SHOWN} more with --json")
+        console.print(f"{len(found) - SHOWN} more with --json")
+
+
+Columns = dict[str, list[str]]
+
+
+def _columns(found: Sequence[Sized], shown: Sequence[Sized]) -> tuple[Columns, Columns, Columns, Columns]:
+    """Cells by heading: which deployment, how large, what it gives at what cost, its power."""
+    several = len({(one.engine, one.precision) for one in found}) > 1
+
+    def costs(each: Callable[[Sized], float]) -> list[str]:
+        return [f"{each(one):.3g}" if one.cost else "-" for one in shown]
+
+    named = {
+        "system": [one.system for one in shown],
+        "layout": [
+            _layout(one) + (f" {one.engine} {_precision(one.precision)}" if several else "") for one in shown
+        ],
+    }
+    sizes = {
+        "replicas": [_replicas(one) for one in shown],
+        "spares": [_spares(one) for one in shown],
+        "chips": [f"{one.accelerators:,}" for one in shown],
+        "systems": [f"{one.systems:,}" for one in shown],
+    }
+    given = {
+        "TTFT ms": [f"{one.ttft * 1e3:.0f}" for one in shown],
+        "TPOT ms": [f"{one.tpot * 1e3:.1f}" for one in shown],
+        "USD/M in": costs(lambda one: one.per_input * 1e6),
+        **({"cached": costs(lambda one: one.per_cached * 1e6)} if any(one.cached for one in found) else {}),
+        "out": costs(lambda one: one.per_output * 1e6),
+        "USD/1k msg": costs(lambda one: one.per_message * 1e3),
+    }
+    return named, sizes, given, {"MW": [f"{one.power / 1e6:.3g}" for one in shown]}
+
+
+def _width(columns: Columns) -> int:
+    """Characters of a line of a table."""
+    return sum(max(map(len, (name, *cells))) + 2 for name, cells in columns.items()) - 2
+
+
+def _table(columns: Columns) -> Table:
+    """A table of columns, of which the layout alone folds."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        side: Literal["left", "right"] = "left" if name == "system" else "right"
+        table.add_column(name, justify=side, no_wrap=name != "layout", overflow="fold")
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*cells)
+    return table
 
 
 def _print_detail(one: Sized, targets: Targets, asked: Workload) -> None:
