@@ -9,7 +9,7 @@ import pytest
 from markets import small
 from portfolio_market import market
 
-from armillary.portfolio import Risk, highs, solve, solving
+from armillary.portfolio import Risk, highs, solve
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.bounds import proven
@@ -104,14 +104,3 @@ def test_recourse_finds_the_cost_of_the_optimal_first_stage():
     wrong = outcome.x.copy()
     wrong[whole.opened[whole.sites_opened]] = 0.0
     assert not holds(whole, wrong)
-
-
-def test_what_is_searched_first_and_then_by_rounds_keeps_the_better_of_both(monkeypatch):
-    programme = market(2, 2, 4, 6, 4, "tiny")
-    optimum = solve(programme, gap=1e-5)
-    monkeypatch.setattr(solving, "SMALL", 0)
-    monkeypatch.setattr(solving, "FIRST_SHARE", 0.01)
-    plan = solve(programme, gap=0.0025, seconds=20)
-    assert plan.gap <= 0.0025
-    assert plan.bound <= optimum.objective * (1 + 1e-6)
-    assert optimum.objective * (1 - 1e-5) <= plan.objective <= plan.bound / (1 - 0.0025)

@@ -6,7 +6,6 @@ they can be (the convex hull of the tiers). Spending counts at list prices less 
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -117,14 +116,15 @@ def commit(draft: Draft, usage: Usage, bought: Bought) -> Committed:
                     build.put(take[g[state == s]], column, -unit * weight[state == s])
             held.append((np.full(len(ends), y), ends, short[of_end]))
         done.shortfall.append(concatenated(held))
-        if math.isfinite(draft.cutoff) and not one.most_favoured:
+        if not one.most_favoured:
             # What is paid under a contract is a part of what all costs.
             factor = states.probability * arrays.factor[states.quarter]
             _, ends, short = done.shortfall[-1]
+            paid = float(factor[at] @ limit) + 2 * float(most[i])
             row = build.rows(f"paid if signed {i}", 1, upper=0.0)
             build.put(row, spent, factor[at] * (1 - kind.discount))
             build.put(row, short, factor[ends])
-            build.put(row, signed[i], -draft.cutoff)
+            build.put(row, signed[i], -min(draft.cutoff, paid))
         if one.prepayment:
             draft.pay_now(one.start, total[i], one.prepayment * sum(share for *_, share in term))
             for first, _, share in term:

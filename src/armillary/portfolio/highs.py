@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.errors import ArmillaryError
-from armillary.portfolio.calendar import Floats
+from armillary.portfolio.calendar import Floats, Integers
 from armillary.portfolio.matrix import Matrix
 
 TOLERANCE = 1e-7
@@ -21,6 +21,9 @@ TOLERANCE = 1e-7
 
 Statuses = NDArray[np.int8]
 """Of columns or rows in a basis: 0 at the lower bound, 1 basic, 2 at the upper bound, 3 free at zero."""
+
+Basis = tuple[Statuses, Statuses]
+"""Of columns and rows."""
 
 
 class Solved(NamedTuple):
@@ -37,7 +40,7 @@ class Solved(NamedTuple):
     value: float
     bound: float
     seconds: float
-    basis: tuple[Statuses, Statuses] | None = None
+    basis: Basis | None = None
 
 
 @cache
@@ -68,7 +71,7 @@ def solve(
     start: Floats | None = None,
     lower: Floats | None = None,
     upper: Floats | None = None,
-    basis: tuple[Statuses, Statuses] | None = None,
+    basis: Basis | None = None,
     with_basis: bool = False,
 ) -> Solved:
     """Minimise.
@@ -95,14 +98,82 @@ def solve(
     """
     began = perf_counter()
     highspy = library()
-    model = highspy.Highs()
-    for name, value in (
-        ("output_flag", False), ("mip_rel_gap", gap), ("threads", 2), ("random_seed", 0),
-        ("presolve", "choose" if presolve else "off"),
-    ):  # fmt: skip
+    model = _loaded(matrix, relaxed, lower, upper)
+    for name, value in (("mip_rel_gap", gap), ("presolve", "choose" if presolve else "off")):
         model.setOptionValue(name, value)
     if math.isfinite(seconds):
         model.setOptionValue("time_limit", max(seconds, 0.01))
+    if start is not None:
+        point = highspy.HighsSolution()
+        point.col_value = list(start)
+        model.setSolution(point)
+    if basis is not None:
+        model.setBasis(_begun(basis))
+    model.run()
+    whole = bool(matrix.integer.any()) and not relaxed
+    return _read(model, highspy, whole, with_basis, perf_counter() - began)
+
+
+class Relaxation:
+    """A relaxation that is solved again and again with other bounds, each time from where it was before.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    basis : tuple or None
+        To begin with.
+    """
+
+    def __init__(self, matrix: Matrix, basis: Basis | None = None) -> None:
+        self._model = _loaded(matrix, True, None, None)
+        if basis is not None:
+            self._model.setBasis(_begun(basis))
+            self._model.setOptionValue("presolve", "off")
+
+    def basis(self) -> Basis:
+        """Where it is."""
+        held = self._model.getBasis()
+        return _statuses(held.col_status), _statuses(held.row_status)
+
+    def solve(
+        self,
+        columns: Integers,
+        lower: Floats,
+        upper: Floats,
+        row: int,
+        row_lower: float,
+        row_upper: float,
+        enough: float = math.inf,
+        seconds: float = math.inf,
+    ) -> Solved:
+        """Minimise with other bounds of some columns and of one row.
+
+        Parameters
+        ----------
+        columns, lower, upper : array
+        row, row_lower, row_upper
+        enough : float
+            Bound at which to stop: what costs more is of no interest.
+        seconds : float
+            Time limit. [s]
+        """
+        began = perf_counter()
+        model = self._model
+        model.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
+        model.changeRowBounds(row, row_lower, row_upper)
+        model.setOptionValue("objective_bound", enough)
+        # The limit is of all runs of a model together.
+        model.setOptionValue("time_limit", model.getRunTime() + max(seconds, 0.01))
+        model.run()
+        model.setOptionValue("presolve", "off")
+        return _read(model, library(), False, False, perf_counter() - began)
+
+
+def _loaded(matrix: Matrix, relaxed: bool, lower: Floats | None, upper: Floats | None) -> Any:
+    highspy = library()
+    model = highspy.Highs()
+    for name, value in (("output_flag", False), ("threads", 2), ("random_seed", 0)):
+        model.setOptionValue(name, value)
     lp = highspy.HighsLp()
     lp.num_col_, lp.num_row_ = len(matrix.cost), len(matrix.row_lower)
     lp.col_cost_ = matrix.cost
@@ -111,24 +182,11 @@ def solve(
     lp.row_lower_, lp.row_upper_ = matrix.row_lower, matrix.row_upper
     lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
     lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = matrix.start, matrix.row, matrix.value
-    whole = matrix.integer.any() and not relaxed
-    if whole:
+    if matrix.integer.any() and not relaxed:
         kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
         lp.integrality_ = [kinds[int(i)] for i in matrix.integer]
     model.passModel(lp)
-    if start is not None:
-        point = highspy.HighsSolution()
-        point.col_value = list(start)
-        model.setSolution(point)
-    if basis is not None:
-        begin = highspy.HighsBasis()
-        words = [highspy.HighsBasisStatus(i) for i in range(4)]
-        begin.col_status = [words[i] for i in basis[0].tolist()]
-        begin.row_status = [words[i] for i in basis[1].tolist()]
-        begin.valid, begin.alien = True, True
-        model.setBasis(begin)
-    model.run()
-    return _read(model, highspy, bool(whole), with_basis, perf_counter() - began)
+    return model
 
 
 def _read(model: Any, highspy: Any, whole: bool, with_basis: bool, seconds: float) -> Solved:
@@ -138,6 +196,7 @@ def _read(model: Any, highspy: Any, whole: bool, with_basis: bool, seconds: floa
         kinds.kOptimal: "optimal", kinds.kInfeasible: "infeasible", kinds.kUnbounded: "unbounded",
         kinds.kUnboundedOrInfeasible: "infeasible", kinds.kTimeLimit: "time limit",
         kinds.kInterrupt: "time limit", kinds.kUnknown: "unknown", kinds.kModelEmpty: "optimal",
+        kinds.kObjectiveBound: "enough",
     }  # fmt: skip
     if status not in words:
         raise ArmillaryError(f"HiGHS stopped with: {model.modelStatusToString(status)}")
@@ -155,6 +214,18 @@ def _read(model: Any, highspy: Any, whole: bool, with_basis: bool, seconds: floa
     bound = float(info.mip_dual_bound) if whole else (value if word == "optimal" else -math.inf)
     basis = None
     if with_basis and not whole and word == "optimal" and (held := model.getBasis()).valid:
-        parts = (np.fromiter((int(s) for s in part), np.int8) for part in (held.col_status, held.row_status))
-        basis = (next(parts), next(parts))
+        basis = (_statuses(held.col_status), _statuses(held.row_status))
     return Solved(word, x, duals, reduced, value, bound, seconds, basis)
+
+
+def _begun(basis: Basis) -> Any:
+    highspy = library()
+    begin = highspy.HighsBasis()
+    words = [highspy.HighsBasisStatus(i) for i in range(4)]
+    begin.col_status, begin.row_status = ([words[i] for i in part.tolist()] for part in basis)
+    begin.valid, begin.alien = True, True
+    return begin
+
+
+def _statuses(held: Any) -> Statuses:
+    return np.fromiter((int(s) for s in held), np.int8)

@@ -55,6 +55,21 @@ class Matrix(NamedTuple):
             start=np.concatenate([[0], np.cumsum(kept)])[start], row=row, value=self.value[entries][kept],
         )  # fmt: skip
 
+    def emptied(self, out: Bools) -> Bools:
+        """Columns that are 0 where some are: rows of at most 0 have nothing left that makes up for them."""
+        column = np.repeat(np.arange(len(self.cost)), np.diff(self.start))
+        nothing = self.row_upper <= 0
+        used = (self.value > 0) & nothing[self.row] & (self.lower[column] >= 0)
+        makes = (self.value < 0) & nothing[self.row]
+        out = out.copy()
+        while True:
+            made_up = np.zeros(len(nothing), bool)
+            made_up[self.row[makes & ~out[column]]] = True
+            more = column[used & ~made_up[self.row] & ~out[column]]
+            if not len(more):
+                return out
+            out[more] = True
+
 
 class Builder:
     """Collects blocks of columns and rows, and entries between them."""

@@ -18,7 +18,7 @@ from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.assembly import Assembly
 from armillary.portfolio.calendar import Floats, Integers, sums
 from armillary.portfolio.committing import years
-from armillary.portfolio.matrix import Bools
+from armillary.portfolio.matrix import Bools, Matrix
 from armillary.portfolio.records import Contract, Programme
 from armillary.portfolio.recourse import WORKERS, closed, runs
 
@@ -95,19 +95,7 @@ def best(programme: Programme, arrays: Arrays, assembly: Assembly, held: dict[st
     lower, upper = m.lower.copy(), m.upper.copy()
     for name, value in held.items():
         lower[m.blocks[name]] = upper[m.blocks[name]] = np.round(value)
-    there, bought = open_sites(arrays, assembly, upper), assembly.bought
-    if "home" not in held:
-        upper[assembly.home] = np.isin(assembly.home_network, arrays.network[there])
-    fixed = m._replace(lower=lower, upper=upper)
-    out = closed(programme, arrays, assembly, upper)
-    out[bought.columns] |= ~there[arrays.site[bought.purchases.offer]]
-    columns = np.flatnonzero(~out)
-    rows = (m.row_lower > 0) | (m.row_upper < 0)
-    entry = np.repeat(np.arange(len(m.cost)), np.diff(m.start))
-    inside = np.zeros(len(m.cost), bool)
-    inside[columns] = True
-    rows[m.row[inside[entry]]] = True
-    part = fixed.part(columns, rows)
+    part, columns = narrowed(programme, arrays, assembly, lower, upper)
     found = highs.solve(part, relaxed=True)
     if len(found.x):
         found = runs(arrays, assembly, part, columns, found)
@@ -116,6 +104,33 @@ def best(programme: Programme, arrays: Arrays, assembly: Assembly, held: dict[st
     x = np.zeros(len(m.cost))
     x[columns] = found.x
     return x
+
+
+def narrowed(
+    programme: Programme, arrays: Arrays, assembly: Assembly, lower: Floats, upper: Floats
+) -> tuple[Matrix, Integers]:
+    """The programme over sites that may be open alone, and which columns it has; all others are 0.
+
+    Parameters
+    ----------
+    programme, arrays, assembly
+    lower, upper : array
+        Bounds of columns; a site is closed and a run away from a home where the upper one is 0.
+    """
+    m, bought = assembly.matrix, assembly.bought
+    upper = upper.copy()
+    there = open_sites(arrays, assembly, upper)
+    upper[assembly.home] *= np.isin(assembly.home_network, arrays.network[there])
+    out = closed(programme, arrays, assembly, upper)
+    out[bought.columns] |= ~there[arrays.site[bought.purchases.offer]]
+    out = m.emptied(out | ((lower == 0) & (upper == 0)))
+    columns = np.flatnonzero(~out)
+    rows = (m.row_lower > 0) | (m.row_upper < 0)
+    entry = np.repeat(np.arange(len(m.cost)), np.diff(m.start))
+    inside = np.zeros(len(m.cost), bool)
+    inside[columns] = True
+    rows[m.row[inside[entry]]] = True
+    return m._replace(lower=lower, upper=upper).part(columns, rows), columns
 
 
 def exchanged(

@@ -11,6 +11,8 @@ from armillary.portfolio import highs
 from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.arrays import arrays as arrays_of
 from armillary.portfolio.assembly import Assembly, assemble
+from armillary.portfolio.bounds import proven
+from armillary.portfolio.branching import Tree
 from armillary.portfolio.calendar import Floats
 from armillary.portfolio.checking import check
 from armillary.portfolio.conflicts import conflict
@@ -22,10 +24,8 @@ from armillary.portfolio.records import Programme
 from armillary.portfolio.rounding import rounded
 from armillary.portfolio.states import exact
 
-SMALL, WHOLE = 6_000, 20_000
-"""Columns of use up to which a programme is solved as one, and up to which that is tried first. [-]"""
-FIRST_SHARE = 0.25
-"""Of the time, what is given to that try. [-]"""
+WHOLE = 20_000
+"""Columns of use up to which a programme is searched as one. [-]"""
 SECONDS = 120.0
 """Time limit of a plan, unless another is given. [s]"""
 
@@ -57,26 +57,16 @@ def solve(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, s
     check(programme, servable)
     arrays = arrays_of(programme)
     size = _size(programme, arrays)
-    whole, found = None, None
-    if size <= WHOLE:
-        whole = assemble(programme, arrays, exact(programme.futures))
-        share = 1.0 if size <= SMALL else FIRST_SHARE
-        found = highs.solve(whole.matrix, gap=gap, seconds=(until - perf_counter()) * share)
-    if whole is None or found is None or (found.status == "time limit" and size > SMALL):
-        best = decompose(programme, arrays, gap, until)
-        if whole is not None and found is not None:
-            best = _better(best, whole, found, gap)
-        if best is not None:
-            best = _improved(best, gap, until)
-            status = "optimal" if best.finished else "time limit"
-            return plan_of(
-                programme, arrays, best.assembly, best.x, status, best.bound, perf_counter() - began
-            )
-        if perf_counter() > until:
-            raise ArmillaryError(f"no plan was found within {seconds:g} s; give it more, or ask for less")
-    if whole is None or found is None:
-        whole = assemble(programme, arrays, exact(programme.futures))
-        found = highs.solve(whole.matrix, gap=gap, seconds=until - perf_counter())
+    best = (
+        branched(programme, arrays, gap, until) if size <= WHOLE else decompose(programme, arrays, gap, until)
+    )
+    if best is not None:
+        status = "optimal" if best.finished else "time limit"
+        return plan_of(programme, arrays, best.assembly, best.x, status, best.bound, perf_counter() - began)
+    if perf_counter() > until and size > WHOLE:
+        raise ArmillaryError(f"no plan was found within {seconds:g} s; give it more, or ask for less")
+    whole = assemble(programme, arrays, exact(programme.futures))
+    found = highs.solve(whole.matrix, gap=gap, seconds=until - perf_counter())
     x = found.x
     if not len(x) and found.status == "time limit":
         x = _some(programme, arrays, whole)
@@ -86,28 +76,30 @@ def solve(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, s
     return plan_of(programme, arrays, whole, x, status, found.bound, perf_counter() - began)
 
 
-def _better(best: Best | None, whole: Assembly, found: highs.Solved, gap: float) -> Best | None:
-    """The better plan of the rounds and of the search of the whole, with the better bound."""
-    bound = found.bound if best is None else max(best.bound, found.bound)
-    if len(found.x) and (best is None or found.value < best.value):
-        best = Best(whole, found.x, found.value, bound, False, True)
-    if best is None:
+def branched(programme: Programme, arrays: Arrays, gap: float, until: float) -> Best | None:
+    """Search the whole programme by branching; None where its relaxation, rounded, gives no plan.
+
+    Parameters
+    ----------
+    programme, arrays
+    gap : float
+    until : float
+        Time limit, of the performance counter. [s]
+    """
+    whole = assemble(programme, arrays, exact(programme.futures))
+    relaxed = highs.solve(whole.matrix, relaxed=True, with_basis=True)
+    x = rounded(programme, arrays, whole, relaxed.x) if len(relaxed.x) else relaxed.x
+    if not len(x):
         return None
-    bound = min(bound, best.value)
-    return best._replace(bound=bound, finished=gap_of(best.value, bound) <= gap)
-
-
-def _improved(best: Best, gap: float, until: float) -> Best:
-    """Where rounds end before the time does: search the whole, from their plan, for the time that is left."""
-    left = until - perf_counter()
-    if best.finished or not best.every or left < 1:
-        return best
-    found = highs.solve(best.assembly.matrix, seconds=left, gap=gap, start=best.x)
-    bound = max(best.bound, found.bound)
-    x, value = best.x, best.value
-    if len(found.x) and found.value < value:
-        x, value = found.x, found.value
-    return best._replace(x=x, value=value, bound=bound, finished=gap_of(value, bound) <= gap)
+    value = float(whole.matrix.cost @ x)
+    within = assemble(programme, arrays, whole.states, None, value)
+    tree = Tree(programme, arrays, within, gap, value, True, relaxed.basis)
+    searched = tree.search([tree.root()], until)
+    bound = max(searched.bound, proven(whole, relaxed.duals))
+    if searched.value < value:
+        x, value = searched.x, searched.value
+    bound = min(bound, value)
+    return Best(whole, x, value, bound, gap_of(value, bound) <= gap, True)
 
 
 def _size(programme: Programme, arrays: Arrays) -> int:
