@@ -65,6 +65,12 @@ class Node(NamedTuple):
     done: bool = False
 
 
+def again(node: Node) -> Node:
+    """A node as it is before its relaxation is solved, for a search over more states."""
+    none = np.zeros(0)
+    return node._replace(x=none, reduced=none, spent=none, point=none, done=False)
+
+
 class Searched(NamedTuple):
     """What a search found.
 
@@ -195,7 +201,8 @@ class Tree:
             return [solved, *both.map(self._solved, others)]
         return list(both.map(self._solved, nodes))
 
-    def _matrix(self, node: Node) -> Matrix:
+    def matrix(self, node: Node) -> Matrix:
+        """The programme within the bounds of a node."""
         m = self.assembly.matrix
         lower, upper = m.lower.copy(), m.upper.copy()
         lower[self.columns], upper[self.columns] = node.lower[self.there], node.upper[self.there]
@@ -206,7 +213,7 @@ class Tree:
     def _solved(self, node: Node) -> Node:
         if len(node.x) or node.bound >= self.enough:
             return node
-        leaf = self._matrix(node)
+        leaf = self.matrix(node)
         left = self.until - perf_counter()
         if self.settled(node):
             part, columns = narrowed(self.programme, self.arrays, self.assembly, leaf.lower, leaf.upper)
@@ -214,6 +221,9 @@ class Tree:
             if found.status == "optimal":
                 x, reduced = np.zeros(len(leaf.cost)), np.zeros(len(leaf.cost))
                 x[columns], reduced[columns] = found.x, found.reduced
+                if found.value < self.cheapest:
+                    chosen = {"opened": node.lower[self.opened]}
+                    self._take(rounded(self.programme, self.arrays, self.assembly, x, chosen))
                 return self._with(node, found.value, x, reduced)
         else:
             model = self.models.get()
@@ -313,7 +323,7 @@ class Tree:
 
     def _finished(self, node: Node) -> Node:
         """A node with whole binaries in its relaxation, or all sites held: searched by the solver."""
-        leaf = self._matrix(node)
+        leaf = self.matrix(node)
         left = self.until - perf_counter()
         if self.settled(node):
             part, columns = narrowed(self.programme, self.arrays, self.assembly, leaf.lower, leaf.upper)

@@ -16,6 +16,7 @@ from armillary.portfolio import highs
 from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.assembly import Assembly, assemble
 from armillary.portfolio.bounds import proven
+from armillary.portfolio.branching import Tree, again
 from armillary.portfolio.calendar import Floats, Integers
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.draft import Kept
@@ -26,7 +27,7 @@ from armillary.portfolio.plan import objective
 from armillary.portfolio.records import Programme
 from armillary.portfolio.recourse import by_future, holds, recourse
 from armillary.portfolio.rounding import CLEAR, FIRST, exchanged, open_sites, rounded
-from armillary.portfolio.states import exact, states
+from armillary.portfolio.states import States, exact, states
 
 STATES = (1, 3, 6, 10, 16, 24, 40, 64, 100)
 """States of a quarter on average, by round. [-]"""
@@ -41,6 +42,10 @@ SEARCHED = 12_000
 """Columns up to which a round searches over integers by branching; beyond, it rounds and exchanges. [-]"""
 EXCHANGED = 0.03
 """Gap of a round from which sites are exchanged; what means hide is as much in early rounds. [-]"""
+BRANCH_SHARE = 0.8
+"""Of the time left, what may be taken to branch at the end. [-]"""
+LITTLE = 0.3
+"""Part of what is left to prove that branching has to be able to prove to be worth its time. [-]"""
 GROWTH = 1.7
 """Power of the number of columns that the time of a linear programme goes with, about. [-]"""
 LEAST = 60.0
@@ -95,7 +100,7 @@ class _Rounds:
         self.homes = np.full(len(arrays.floor), -1)
         self.chosen: dict[str, Floats] = {}
         self.prices: Floats | None = None
-        self.pace = 0.0
+        self.pace = self.slow = 0.0
         self.counting = False
         self.tried: set[bytes] = set()
         quarters = programme.calendar.quarters
@@ -124,10 +129,13 @@ class _Rounds:
     def assembled(self, size: int, kept: Kept | None = None) -> Assembly:
         """Over at most so many states, with all that is not dominated or what is given."""
         programme, arrays, kept = self.programme, self.arrays, kept or self.kept
+        return assemble(programme, arrays, self.states(size), kept, self.value)
+
+    def states(self, size: int) -> States:
+        """At most so many."""
         if size >= self.nodes.size:
-            return assemble(programme, arrays, self.nodes, kept, self.value)
-        labels = labelled(programme, arrays, size, self.prices)
-        return assemble(programme, arrays, states(programme.futures, labels), kept, self.value)
+            return self.nodes
+        return states(self.programme.futures, labelled(self.programme, self.arrays, size, self.prices))
 
     def bounded(self, coarse: Assembly) -> highs.Solved | None:
         """Raise the bound by the relaxation; None where it was not solved in time."""
@@ -146,6 +154,7 @@ class _Rounds:
         if relaxed.status != "optimal":
             return None
         self.pace = max(self.pace, relaxed.seconds / columns**GROWTH)
+        self.slow = relaxed.seconds
         relaxed, least = counted(coarse, relaxed, max(self.left(), 1.0))
         self.raise_bound(least)
         self.counting = least > alone * (1 + COUNTING)
@@ -176,13 +185,35 @@ class _Rounds:
         return {**self.chosen, "home": home.astype(float)}
 
     def bettered(self, coarse: Assembly, point: Floats, relaxed: Floats) -> None:
-        """Where no further bound will be had: exchange sites for most of the time that is left."""
+        """Where relaxations take too long: branch, and exchange sites for most of the time that is left."""
+        self.branched(coarse, point)
         left = self.left()
         if left > 0 and len(coarse.matrix.cost) > SEARCHED:
             seconds = left * LAST_SHARE
             other = exchanged(self.programme, self.arrays, coarse, point, relaxed, seconds, self.tried)
             if other is not point:
                 self.refined(coarse, other)
+
+    def branched(self, coarse: Assembly, point: Floats) -> None:
+        """Branch over the states of a round; and over more where all that may be cheaper are sets of sites.
+
+        A plan over means says how much branching can prove: no more than it costs.
+        """
+        proof = float(coarse.matrix.cost @ point) - self.bound
+        if proof < LITTLE * (self.value - self.bound) or self.slow > self.left() * BRANCH_SHARE:
+            return
+        over, nodes = coarse.states, None
+        for size in [n for n in self.sizes if n > coarse.states.size]:
+            within = assemble(self.programme, self.arrays, over, self.kept, self.value)
+            tree = Tree(self.programme, self.arrays, within, self.gap, self.value, False)
+            found = tree.search(nodes or [tree.root()], perf_counter() + BRANCH_SHARE * self.left())
+            self.raise_bound(found.bound)
+            if len(found.x):
+                self.refined(within, found.x)
+            nodes = [again(one) for one in found.open]
+            if not nodes or not all(map(tree.settled, nodes)) or self.finished() or self.left() < 0:
+                return
+            over = self.states(size)
 
     def refined(self, coarse: Assembly, point: Floats) -> None:
         """Plan over as many states as there is time for, binaries held; price it in all futures."""

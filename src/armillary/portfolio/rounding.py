@@ -120,7 +120,8 @@ def narrowed(
     m, bought = assembly.matrix, assembly.bought
     upper = upper.copy()
     there = open_sites(arrays, assembly, upper)
-    upper[assembly.home] *= np.isin(assembly.home_network, arrays.network[there])
+    near = np.isin(assembly.home_network, arrays.network[there])
+    upper[assembly.home] = np.maximum(lower[assembly.home], upper[assembly.home] * near)
     out = closed(programme, arrays, assembly, upper)
     out[bought.columns] |= ~there[arrays.site[bought.purchases.offer]]
     out = m.emptied(out | ((lower == 0) & (upper == 0)))
