@@ -272,7 +272,7 @@ def test_constraints_hold(capsys):
         (["--oversubscription", "nan"], 2, "nan is not a finite number; write one in 1<=x<=1000"),
         (["--imbalance", "nan"], 2, "nan is not a finite number"),
         (["--capacity", "nan"], 2, "nan is not a finite number"),
-        (["--price", "3 EUR/h"], 2, "unknown unit"),
+        (["--price", "3 EUR/h"], 2, "is in EUR; amounts are in USD"),
         (["--set", "tp"], 2, "NAME=VALUE"),
         (["--set", "tp=x"], 2, "must be a number"),
         (["--set", "recompute=all"], 2, "must be one of"),
