@@ -214,10 +214,9 @@ class Tree:
         if len(node.x) or node.bound >= self.enough:
             return node
         leaf = self.matrix(node)
-        left = self.until - perf_counter()
         if self.settled(node):
             part, columns = narrowed(self.programme, self.arrays, self.assembly, leaf.lower, leaf.upper)
-            found = highs.solve(part, relaxed=True, seconds=left)
+            found = highs.solve(part, relaxed=True, seconds=self.until - perf_counter())
             if found.status == "optimal":
                 x, reduced = np.zeros(len(leaf.cost)), np.zeros(len(leaf.cost))
                 x[columns], reduced[columns] = found.x, found.reduced
@@ -226,20 +225,27 @@ class Tree:
                     self._take(rounded(self.programme, self.arrays, self.assembly, x, chosen))
                 return self._with(node, found.value, x, reduced)
         else:
-            model = self.models.get()
-            found = model.solve(
-                self.columns, node.lower[self.there], node.upper[self.there],
-                self.row, node.fewest, node.most, self.enough, left,
-            )  # fmt: skip
-            self.models.put(model)
-            bound = (
-                proven(self.assembly._replace(matrix=leaf), found.duals) if len(found.duals) else node.bound
-            )
+            found, bound = self._priced(node, leaf, self.enough)
+            if found.status == "enough" and bound < self.enough:  # by a tolerance
+                found, bound = self._priced(node, leaf, math.inf)
             if found.status == "optimal":
                 return self._with(node, bound, found.x, found.reduced)
-            if found.status in ("enough", "time limit"):
-                return node._replace(bound=max(node.bound, bound))
-        return node._replace(bound=math.inf) if found.status == "infeasible" else node
+            node = node._replace(bound=max(node.bound, bound))
+        if found.status == "infeasible":
+            return node._replace(bound=math.inf)
+        return node._replace(done=found.status not in ("enough", "time limit"))
+
+    def _priced(self, node: Node, leaf: Matrix, enough: float) -> tuple[highs.Solved, float]:
+        """The relaxation of a node, and the bound that its prices prove."""
+        model = self.models.get()
+        found = model.solve(
+            self.columns, node.lower[self.there], node.upper[self.there],
+            self.row, node.fewest, node.most, enough, self.until - perf_counter(),
+        )  # fmt: skip
+        self.models.put(model)
+        if not len(found.duals):
+            return found, node.bound
+        return found, proven(self.assembly._replace(matrix=leaf), found.duals)
 
     def _with(self, node: Node, bound: float, x: Floats, reduced: Floats) -> Node:
         binaries, costs = np.zeros(len(self.cost)), np.zeros(len(self.cost))
@@ -334,7 +340,8 @@ class Tree:
             x = np.zeros(len(leaf.cost))
             x[columns] = found.x
             self._take(x)
-        return node._replace(bound=max(node.bound, found.bound), done=True)
+        bound = math.inf if found.status == "infeasible" else max(node.bound, found.bound)
+        return node._replace(bound=bound, done=True)
 
     def _take(self, x: Floats) -> None:
         if not len(x):

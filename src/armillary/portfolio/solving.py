@@ -57,9 +57,8 @@ def solve(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, s
     check(programme, servable)
     arrays = arrays_of(programme)
     size = _size(programme, arrays)
-    best = (
-        branched(programme, arrays, gap, until) if size <= WHOLE else decompose(programme, arrays, gap, until)
-    )
+    by = branched if size <= WHOLE else by_rounds
+    best = by(programme, arrays, gap, until)
     if best is not None:
         status = "optimal" if best.finished else "time limit"
         return plan_of(programme, arrays, best.assembly, best.x, status, best.bound, perf_counter() - began)
@@ -91,15 +90,36 @@ def branched(programme: Programme, arrays: Arrays, gap: float, until: float) -> 
     x = rounded(programme, arrays, whole, relaxed.x) if len(relaxed.x) else relaxed.x
     if not len(x):
         return None
-    value = float(whole.matrix.cost @ x)
-    within = assemble(programme, arrays, whole.states, None, value)
-    tree = Tree(programme, arrays, within, gap, value, True, relaxed.basis)
+    value, bound = float(whole.matrix.cost @ x), proven(whole, relaxed.duals)
+    best = Best(whole, x, value, bound, gap_of(value, bound) <= gap, True)
+    return _searched(programme, arrays, best, gap, until, relaxed.basis)
+
+
+def by_rounds(programme: Programme, arrays: Arrays, gap: float, until: float) -> Best | None:
+    """Solve by rounds; where they end before the time does, search the whole for what is left of it."""
+    best = decompose(programme, arrays, gap, until)
+    if best is None or best.finished or not best.every or perf_counter() > until:
+        return best
+    return _searched(programme, arrays, best, gap, until)
+
+
+def _searched(
+    programme: Programme,
+    arrays: Arrays,
+    best: Best,
+    gap: float,
+    until: float,
+    basis: highs.Basis | None = None,
+) -> Best:
+    """The best of all plans, from one that is known."""
+    states, value, x = best.assembly.states, best.value, best.x
+    within = assemble(programme, arrays, states, None, value)
+    tree = Tree(programme, arrays, within, gap, value, True, basis)
     searched = tree.search([tree.root()], until)
-    bound = max(searched.bound, proven(whole, relaxed.duals))
     if searched.value < value:
         x, value = searched.x, searched.value
-    bound = min(bound, value)
-    return Best(whole, x, value, bound, gap_of(value, bound) <= gap, True)
+    bound = min(max(searched.bound, best.bound), value)
+    return best._replace(x=x, value=value, bound=bound, finished=gap_of(value, bound) <= gap)
 
 
 def _size(programme: Programme, arrays: Arrays) -> int:
