@@ -149,14 +149,25 @@ def test_a_wide_domain_is_kept_from_the_network(shipped):
         ({"ep": "0"}, "column ep"),
         ({"tokens_per_rank": "-3"}, "column tokens_per_rank"),
         ({"phase": "x"}, "column phase: unknown 'x'"),
-        ({"mode": "fast"}, "column mode: unknown 'fast'"),
-        ({"bottleneck": "PCIe"}, "column bottleneck: unknown 'PCIe'"),
     ],
 )
 def test_rows_that_cannot_be_read_stay_in_with_the_reason(shipped, cells, words):
     (scored,) = validate_alltoall([row(**cells)], shipped)
     assert scored.predicted is None
     assert words in scored.reason
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ({"mode": "fast"}, "(from the tokens)"),
+        ({"bottleneck": "PCIe"}, "the catalog's scale-up domain (bottleneck says 'PCIe')"),
+    ],
+)
+def test_words_that_are_not_known_are_read_as_the_usual_and_said(shipped, cells, words):
+    (scored,) = validate_alltoall([row(**cells)], shipped)
+    assert scored.ratio is not None
+    assert any(words in one for one in scored.assumed)
 
 
 @pytest.mark.parametrize("cell", ["-5", "nan", "inf", "fast"])

@@ -80,8 +80,6 @@ def test_rows_that_cannot_be_evaluated_stay_in_with_a_reason(results, run, reaso
     [
         ({"precision": "FP99"}, "column precision: unknown 'FP99'"),
         ({"precision": "max"}, "column precision: unknown 'max'"),
-        ({"recompute": "foo"}, "column recompute: unknown 'foo'"),
-        ({"fsdp_zero": "foo"}, "column fsdp_zero: unknown 'foo'"),
         ({"fsdp_zero": "ZeRO-9"}, "column fsdp_zero: unknown 'ZeRO-9'"),
         ({"tokens_per_s_per_gpu": "-5"}, "column tokens_per_s_per_gpu: '-5' is no positive number"),
         ({"tokens_per_s_per_gpu": "nan"}, "column tokens_per_s_per_gpu: 'nan' is no positive number"),
@@ -97,6 +95,19 @@ def test_a_wrong_cell_is_not_scored_as_another(table, shipped, change, reason):
     assert scored.ratio is None
     assert scored.predicted is None
     assert reason in scored.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"recompute": "some of it"}, "recompute=selective (the row says 'some of it')"),
+        ({"fsdp_zero": "sharded"}, "sharding=ZeRO-3 (fsdp_zero says 'sharded')"),
+    ],
+)
+def test_words_that_are_not_known_are_read_as_the_usual_and_said(table, shipped, change, words):
+    (scored,) = (r for r in validate_training([{**table["mpt-70b-h100-512"], **change}], shipped) if r.scored)
+    assert scored.ratio is not None
+    assert words in scored.assumed
 
 
 def test_a_row_without_any_measurement_stays_in(table, shipped):

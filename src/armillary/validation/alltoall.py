@@ -152,7 +152,7 @@ def read_setting(row: Mapping[str, str], catalog: Catalog) -> Setting:
         domain = NODE
         cells.assumed.append(f"scale-up domain of {NODE} (the row's network is RDMA)")
     if cells.text("bottleneck").casefold() not in ("", "rdma", "nvlink"):
-        raise InputError(f"column bottleneck: unknown {cells.text('bottleneck')!r}; write NVLink or RDMA")
+        cells.assumed.append(f"the catalog's scale-up domain (bottleneck says {cells.text('bottleneck')!r})")
     hidden = cells.whole("hidden", 7168.0, "DeepSeek-V3")
     name = _dispatcher(library, mode, "efa" if efa else "infiniband", cells)
     plain = "fp8" not in said and ("bf16" in said or (phase == "combine" and "a2a" not in said))
@@ -311,10 +311,6 @@ def _mode(cells: Cells) -> str:
         return "low-latency"
     if re.search(r"normal|prefill|high|train|throughput", said):
         return "normal"
-    if said:
-        raise InputError(
-            f"column mode: unknown {cells.text('mode')!r}; write normal or prefill, low-latency or decode"
-        )
     mode = (
         "low-latency" if (_positive(cells.text("tokens_per_rank")) or TOKENS["normal"]) <= 512 else "normal"
     )

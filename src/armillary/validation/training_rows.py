@@ -286,11 +286,10 @@ def _sharding(r: Cells, ranks: int, dp: int, framework: str) -> tuple[int, int]:
         return 1, ranks
     level = re.search(r"zero-?(\d)", text)
     zero = int(level[1]) if level else 3
-    if zero > 3 or not re.search(r"zero|fsdp|^\d+$", text):
-        raise InputError(
-            f"column fsdp_zero: unknown {r.text('fsdp_zero')!r}; write ZeRO-1, ZeRO-2, ZeRO-3 or FSDP, with "
-            "the ranks that shard behind it where they are not all"
-        )
+    if zero > 3:
+        raise InputError(f"column fsdp_zero: unknown {r.text('fsdp_zero')!r}; write ZeRO-1, ZeRO-2 or ZeRO-3")
+    if not re.search(r"zero|fsdp|^\d+$", text):
+        r.assumed.append(f"sharding=ZeRO-3 (fsdp_zero says {r.text('fsdp_zero')!r})")
     within = re.search(r"(?:within|fsdp2|^)\s*(\d+)", text)
     shard = int(within[1]) if within and int(within[1]) > 1 else ranks
     if shard == dp:  # FSDP degrees are printed without the context-parallel ranks, which shard as well
@@ -310,9 +309,8 @@ def _recompute(r: Cells, framework: str) -> int:
         return 2
     if text.startswith(("selective", "modules:")):
         return 1
-    raise InputError(
-        f"column recompute: unknown {r.text('recompute')!r}; write none, selective, modules:NAME+NAME or full"
-    )
+    r.assumed.append(f"recompute=selective (the row says {r.text('recompute')!r})")
+    return 1
 
 
 def _dispatcher(r: Cells, chip: Accelerator) -> str:
