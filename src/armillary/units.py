@@ -75,42 +75,10 @@ _WRITTEN: dict[str, tuple[str, ...]] = {
     "1/s": ("per day", "per h", "per s"),
 }
 _CURRENCIES = {
-    *(
-        "EUR",
-        "GBP",
-        "CHF",
-        "JPY",
-        "CNY",
-        "RMB",
-        "INR",
-        "KRW",
-        "TWD",
-        "SGD",
-        "HKD",
-        "AUD",
-        "NZD",
-        "CAD",
-        "SEK",
-    ),
-    *(
-        "NOK",
-        "DKK",
-        "PLN",
-        "CZK",
-        "HUF",
-        "ILS",
-        "AED",
-        "SAR",
-        "QAR",
-        "BRL",
-        "MXN",
-        "ZAR",
-        "TRY",
-        "THB",
-        "MYR",
-    ),
-    *("IDR", "VND", "RUB", "€", "£", "¥", "₹", "₩", "euro", "euros"),
-}
+    "EUR", "GBP", "CHF", "JPY", "CNY", "RMB", "INR", "KRW", "TWD", "SGD", "HKD", "AUD", "NZD", "CAD", "SEK",
+    "NOK", "DKK", "PLN", "CZK", "HUF", "ILS", "AED", "SAR", "QAR", "BRL", "MXN", "ZAR", "TRY", "THB", "MYR",
+    "IDR", "VND", "RUB", "€", "£", "¥", "₹", "₩", "euro", "euros",
+}  # fmt: skip
 
 _NUMBER = re.compile(r"\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*\Z")
 
