@@ -9,7 +9,7 @@ import pytest
 from markets import small
 from portfolio_market import market
 
-from armillary.portfolio import Risk, highs, solve
+from armillary.portfolio import Risk, decomposition, highs, solve, solving
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.bounds import proven
@@ -18,6 +18,7 @@ from armillary.portfolio.dominance import undominated
 from armillary.portfolio.draft import Kept
 from armillary.portfolio.grouping import grouped
 from armillary.portfolio.recourse import by_future, holds, recourse
+from armillary.portfolio.rounding import rounded
 from armillary.portfolio.states import exact, states
 
 CASES = {
@@ -104,3 +105,29 @@ def test_recourse_finds_the_cost_of_the_optimal_first_stage():
     wrong = outcome.x.copy()
     wrong[whole.opened[whole.sites_opened]] = 0.0
     assert not holds(whole, wrong)
+
+
+def test_rounds_that_end_early_leave_the_rest_to_the_search_of_the_whole(monkeypatch):
+    programme = market(2, 2, 4, 6, 4, "tiny")
+    optimum = solve(programme, gap=1e-5)
+    monkeypatch.setattr(solving, "WHOLE", 0)
+    monkeypatch.setattr(decomposition, "STATES", (1,))
+    plan = solve(programme, gap=1e-5, seconds=60)
+    assert plan.objective == pytest.approx(optimum.objective, rel=3e-5)
+    assert plan.bound <= optimum.objective * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("regime", ["volume", "tiny"])
+def test_branching_over_means_raises_a_bound_that_holds(regime, monkeypatch):
+    programme = market(2, 3, 4, 6, 4, regime)
+    scaled = arrays(programme)
+    optimum = solve(programme, gap=1e-5).objective / scaled.scales.money
+    monkeypatch.setattr(decomposition, "LITTLE", -1.0)
+    rounds = decomposition._Rounds(programme, scaled, 1e-4, perf_counter() + 60)
+    coarse = rounds.assembled(rounds.sizes[0])
+    point = rounded(programme, scaled, coarse, highs.solve(coarse.matrix, relaxed=True).x)
+    rounds.refined(coarse, point)
+    alone = highs.solve(coarse.matrix, relaxed=True).value
+    rounds.branched(coarse, point)
+    assert alone * (1 + 1e-4) < rounds.bound <= optimum * (1 + 1e-6)
+    assert optimum * (1 - 1e-5) <= rounds.value

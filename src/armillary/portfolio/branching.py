@@ -29,7 +29,7 @@ from armillary.portfolio.records import Programme
 from armillary.portfolio.recourse import WORKERS
 from armillary.portfolio.rounding import narrowed, rounded
 
-WHOLE = 1e-5
+FRACTION = 1e-5
 """Distance from a whole number up to which a value is whole. [-]"""
 COUNTED = 0.02
 """The same of how many sites are opened, from which on the search branches on it. [-]"""
@@ -123,10 +123,10 @@ class Tree:
         ends = np.cumsum([0, *map(len, parts)])
         self.signed, self.rights, self.opened, self.home = (slice(a, b) for a, b in pairwise(ends.tolist()))
         columns = np.concatenate(parts).astype(np.int64)
-        self.there = np.flatnonzero(columns >= 0)
-        self.columns: Integers = columns[self.there]
+        self.present = np.flatnonzero(columns >= 0)
+        self.columns: Integers = columns[self.present]
         self.cost = np.zeros(len(columns))
-        self.cost[self.there] = m.cost[self.columns]
+        self.cost[self.present] = m.cost[self.columns]
         self.row = m.row_blocks["sites opened"].start
         self.models: SimpleQueue[highs.Relaxation] = SimpleQueue()
         self.loaded = 0
@@ -144,7 +144,7 @@ class Tree:
         """All plans."""
         m = self.assembly.matrix
         lower, upper = np.zeros(len(self.cost)), np.zeros(len(self.cost))
-        lower[self.there], upper[self.there] = m.lower[self.columns], m.upper[self.columns]
+        lower[self.present], upper[self.present] = m.lower[self.columns], m.upper[self.columns]
         none = np.zeros(0)
         sites = float(self.opened.stop - self.opened.start)
         return Node(-math.inf, 0, lower, upper, 0.0, sites, none, none, none, none)
@@ -205,7 +205,7 @@ class Tree:
         """The programme within the bounds of a node."""
         m = self.assembly.matrix
         lower, upper = m.lower.copy(), m.upper.copy()
-        lower[self.columns], upper[self.columns] = node.lower[self.there], node.upper[self.there]
+        lower[self.columns], upper[self.columns] = node.lower[self.present], node.upper[self.present]
         row_lower, row_upper = m.row_lower.copy(), m.row_upper.copy()
         row_lower[self.row], row_upper[self.row] = node.fewest, node.most
         return m._replace(lower=lower, upper=upper, row_lower=row_lower, row_upper=row_upper)
@@ -239,7 +239,7 @@ class Tree:
         """The relaxation of a node, and the bound that its prices prove."""
         model = self.models.get()
         found = model.solve(
-            self.columns, node.lower[self.there], node.upper[self.there],
+            self.columns, node.lower[self.present], node.upper[self.present],
             self.row, node.fewest, node.most, enough, self.until - perf_counter(),
         )  # fmt: skip
         self.models.put(model)
@@ -249,7 +249,7 @@ class Tree:
 
     def _with(self, node: Node, bound: float, x: Floats, reduced: Floats) -> Node:
         binaries, costs = np.zeros(len(self.cost)), np.zeros(len(self.cost))
-        binaries[self.there], costs[self.there] = x[self.columns], reduced[self.columns]
+        binaries[self.present], costs[self.present] = x[self.columns], reduced[self.columns]
         chance = self.assembly.states.probability
         spent = np.array(
             [float(x[column] @ chance[state]) for state, column in self.assembly.committed.spend]
@@ -263,7 +263,7 @@ class Tree:
         """The node in two or more parts, or itself with all that can be told about it."""
         x = node.x
         part = np.minimum(x - np.floor(x), np.ceil(x) - x)
-        part[part < WHOLE] = 0.0
+        part[part < FRACTION] = 0.0
         signed = node.spent * (1 - x[self.signed]) * (part[self.signed] > 0)
         if signed.any():
             i = int(signed.argmax())
@@ -358,7 +358,7 @@ class Tree:
         if not len(node.point):
             return
         signed = x[self.signed]
-        whole = bool((np.minimum(signed, 1 - signed) < WHOLE).all())
+        whole = bool((np.minimum(signed, 1 - signed) < FRACTION).all())
         if self.tried and not whole:
             return
         key = np.concatenate([np.round(signed), x[self.home] > 0.5, x[self.opened] > OPEN]).tobytes()

@@ -117,7 +117,7 @@ def commit(draft: Draft, usage: Usage, bought: Bought) -> Committed:
             held.append((np.full(len(ends), y), ends, short[of_end]))
         done.shortfall.append(concatenated(held))
         if not one.most_favoured:
-            # What is paid under a contract is a part of what all costs.
+            # What is paid under a contract is a part of what all costs, and within the bounds of its columns.
             factor = states.probability * arrays.factor[states.quarter]
             _, ends, short = done.shortfall[-1]
             paid = float(factor[at] @ limit) + 2 * float(most[i])

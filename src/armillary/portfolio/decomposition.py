@@ -2,7 +2,8 @@
 
 A round solves the linear relaxation over states that are means of futures (a lower bound, Jensen), and rounds
 what is binary. With binaries held most columns are gone, and the plan is made anew over more states. Its
-first stage is priced in every future exactly (an upper bound). The next round has more states.
+first stage is priced in every future exactly (an upper bound). The next round has more states. Where that
+would take too long, the last round's binaries are branched on.
 """
 
 from __future__ import annotations
