@@ -35,6 +35,8 @@ COUNTED = 0.02
 """The same of how many sites are opened, from which on the search branches on it. [-]"""
 OPEN = 0.3
 """Fraction from which a site counts as open where plans are told apart. [-]"""
+MEANT = 0.03
+"""How much more a plan may cost than over means, about. [-]"""
 FEW, SETS = 2, 2000
 """Sites still to be opened, and sets of them, up to which sets are tried one by one. [-]"""
 
@@ -140,6 +142,11 @@ class Tree:
         """What costs at least this is of no interest. [scaled money]"""
         return self.value - self.gap * abs(self.value) if math.isfinite(self.value) else math.inf
 
+    @property
+    def limit(self) -> float:
+        """Bound from which parts are left alone: `enough`, or about that as long as no plan is known."""
+        return self.enough if math.isfinite(self.value) else self.cheapest * (1 + MEANT)
+
     def root(self) -> Node:
         """All plans."""
         m = self.assembly.matrix
@@ -149,14 +156,29 @@ class Tree:
         sites = float(self.opened.stop - self.opened.start)
         return Node(-math.inf, 0, lower, upper, 0.0, sites, none, none, none, none)
 
-    def search(self, nodes: Sequence[Node], until: float) -> Searched:
-        """Search parts of the plans, that with the lowest bound first, until the gap, the time or the end."""
+    def search(self, nodes: Sequence[Node], until: float, every: bool = False) -> Searched:
+        """Search parts of the plans, that with the lowest bound first, until the gap, the time or the end.
+
+        Parameters
+        ----------
+        nodes
+            The parts.
+        until : float
+            Time limit, of the performance counter. [s]
+        every : bool
+            Whether all parts that hold all sites are to have the bound of their relaxation, not only those in
+            which the cheapest point may be; they are not parted further.
+        """
         self.until = until
-        heap = list(nodes)
+        heap, aside = list(nodes), list[Node]()
         heapq.heapify(heap)
+        self.number = max([self.number, *(-one.number for one in heap)])
         with ThreadPoolExecutor(WORKERS) as both:
-            while heap and heap[0].bound < self.enough and perf_counter() < until:
-                if heap[0].done or (not self.exact and heap[0].bound >= self.cheapest * (1 - self.gap / 2)):
+            while heap and heap[0].bound < self.limit and perf_counter() < until:
+                if every and self.settled(heap[0]) and (heap[0].done or len(heap[0].x)):
+                    aside.append(heapq.heappop(heap))
+                    continue
+                if heap[0].done or (not every and self._reached(heap[0])):
                     break
                 first = [heapq.heappop(heap)]
                 if len(first[0].x):
@@ -174,9 +196,17 @@ class Tree:
                 for one in first:
                     if one.bound < self.enough:
                         heapq.heappush(heap, one)
-        left = [one for one in heap if one.bound < self.enough]
+        left = self.open([*aside, *heap])
         bound = min((one.bound for one in left), default=self.enough)
         return Searched(self.x, self.cheapest, min(bound, self.value), left)
+
+    def open(self, nodes: Sequence[Node]) -> list[Node]:
+        """The parts in which plans may be cheap enough."""
+        return [one for one in nodes if one.bound < self.enough]
+
+    def _reached(self, node: Node) -> bool:
+        """Whether, over means, the cheapest point is as cheap as what is left may be."""
+        return not self.exact and node.bound >= self.cheapest * (1 - self.gap / 2)
 
     def _waits(self, node: Node) -> bool:
         """Whether all sites are held, and the relaxation is to be solved."""
@@ -216,7 +246,11 @@ class Tree:
         leaf = self.matrix(node)
         if self.settled(node):
             part, columns = narrowed(self.programme, self.arrays, self.assembly, leaf.lower, leaf.upper)
-            found = highs.solve(part, relaxed=True, seconds=self.until - perf_counter())
+            left, limit = self.until - perf_counter(), self.limit
+            unknown = not math.isfinite(limit)  # only what is not presolved stops at a bound
+            found = highs.solve(part, relaxed=True, seconds=left, presolve=unknown, enough=limit)
+            if found.status == "enough":
+                return node._replace(bound=limit)
             if found.status == "optimal":
                 x, reduced = np.zeros(len(leaf.cost)), np.zeros(len(leaf.cost))
                 x[columns], reduced[columns] = found.x, found.reduced

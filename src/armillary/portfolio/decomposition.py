@@ -17,10 +17,11 @@ from armillary.portfolio import highs
 from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.assembly import Assembly, assemble
 from armillary.portfolio.bounds import proven
-from armillary.portfolio.branching import Tree, again
+from armillary.portfolio.branching import Node, Tree, again
 from armillary.portfolio.calendar import Floats, Integers
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.draft import Kept
+from armillary.portfolio.few_sites import sets
 from armillary.portfolio.grouping import labelled
 from armillary.portfolio.matrix import Bools
 from armillary.portfolio.plan import gap as gap_of
@@ -43,10 +44,14 @@ SEARCHED = 12_000
 """Columns up to which a round searches over integers by branching; beyond, it rounds and exchanges. [-]"""
 EXCHANGED = 0.03
 """Gap of a round from which sites are exchanged; what means hide is as much in early rounds. [-]"""
+SETTLED_SHARE = 0.2
+"""Of the time left, what planning over more states may take where few sites were searched. [-]"""
 BRANCH_SHARE = 0.8
 """Of the time left, what may be taken to branch at the end. [-]"""
 LITTLE = 0.3
 """Part of what is left to prove that branching has to be able to prove to be worth its time. [-]"""
+ROUNDED = 1e-9
+"""By which a gap that is just reached may seem to be more. [-]"""
 GROWTH = 1.7
 """Power of the number of columns that the time of a linear programme goes with, about. [-]"""
 LEAST = 60.0
@@ -70,6 +75,8 @@ class Best(NamedTuple):
 def decompose(programme: Programme, arrays: Arrays, gap: float, until: float) -> Best | None:
     """Solve by rounds until the gap or the time; None where no round found a plan."""
     rounds = _Rounds(programme, arrays, gap, until)
+    if rounds.settled():
+        return rounds.best
     before: tuple[Assembly, Floats, Floats] | None = None
     for size in rounds.sizes:
         coarse = rounds.assembled(size)
@@ -104,6 +111,7 @@ class _Rounds:
         self.pace = self.slow = 0.0
         self.counting = False
         self.tried: set[bytes] = set()
+        self.priced: set[bytes] = set()
         quarters = programme.calendar.quarters
         fewer = (min(quarters * each, self.nodes.size) for each in STATES)
         self.sizes = sorted({*fewer, self.nodes.size})
@@ -119,7 +127,7 @@ class _Rounds:
 
     def finished(self) -> bool:
         """Whether the plan is proven."""
-        return gap_of(self.value, self.bound) <= self.gap
+        return gap_of(self.value, self.bound) <= self.gap * (1 + ROUNDED)
 
     def raise_bound(self, bound: float) -> None:
         """No plan costs less than any bound that was proven."""
@@ -203,20 +211,65 @@ class _Rounds:
         proof = float(coarse.matrix.cost @ point) - self.bound
         if proof < LITTLE * (self.value - self.bound) or self.slow > self.left() * BRANCH_SHARE:
             return
-        over, nodes = coarse.states, None
-        for size in [n for n in self.sizes if n > coarse.states.size]:
-            within = assemble(self.programme, self.arrays, over, self.kept, self.value)
-            tree = Tree(self.programme, self.arrays, within, self.gap, self.value, False)
-            found = tree.search(nodes or [tree.root()], perf_counter() + BRANCH_SHARE * self.left())
-            self.raise_bound(found.bound)
-            if len(found.x):
-                self.refined(within, found.x)
-            nodes = [again(one) for one in found.open]
-            if not nodes or not all(map(tree.settled, nodes)) or self.finished() or self.left() < 0:
-                return
-            over = self.states(size)
+        within = assemble(self.programme, self.arrays, coarse.states, self.kept, self.value)
+        tree = Tree(self.programme, self.arrays, within, self.gap, self.value, False)
+        self.searched(tree, [tree.root()])
 
-    def refined(self, coarse: Assembly, point: Floats) -> None:
+    def settled(self) -> bool:
+        """Try sets of few sites, where opening sites costs more than all else; whether that was the case."""
+        tree = Tree(self.programme, self.arrays, self.assembled(self.sizes[0]), self.gap, self.value, False)
+        nodes = sets(tree, max(self.left(), 1.0))
+        if nodes:
+            self.searched(tree, nodes)
+        return self.best is not None
+
+    def time(self) -> float:
+        """That may be taken to branch. [s]"""
+        return BRANCH_SHARE * max(self.left(), LEAST if self.best is None else 0.0)
+
+    def searched(self, tree: Tree, nodes: list[Node]) -> None:
+        """Search over the states of a tree; and over more where all that may be cheaper are sets of sites."""
+        for size in [*(n for n in self.sizes if n > tree.assembly.states.size), 0]:
+            while nodes:
+                every = tree.settled(min(nodes))
+                found = tree.search(nodes, perf_counter() + self.time(), every)
+                self.raise_bound(found.bound)
+                self.tried_out(tree)
+                nodes = tree.open(found.open)
+                waiting = [one for one in nodes if not len(one.x)]
+                if not all(map(tree.settled, nodes)) or not waiting or self.left() < 0:
+                    break
+            nodes = [again(one) for one in nodes]
+            over = self.finished() or self.left() < 0 or not size
+            if over or not nodes or not all(map(tree.settled, nodes)):
+                return
+            kept = self.of(tree, nodes)
+            within = assemble(self.programme, self.arrays, self.states(size), kept, self.value)
+            tree = Tree(self.programme, self.arrays, within, self.gap, self.value, size == self.nodes.size)
+
+    def tried_out(self, tree: Tree) -> None:
+        """Price what a search found in all futures, unless what is chosen in it was."""
+        if not len(tree.x):
+            return
+        chosen = b"".join(np.round(tree.x[tree.assembly.matrix.blocks[name]]).tobytes() for name in FIRST)
+        if chosen not in self.priced:
+            self.priced.add(chosen)
+            first = tree.assembly.states.size == self.sizes[0]
+            self.refined(tree.assembly, tree.x, SETTLED_SHARE if first else 0.0)
+            tree.value = min(tree.value, self.value)
+
+    def of(self, tree: Tree, nodes: list[Node]) -> Kept:
+        """What is at sites that any of some nodes opens, or that cost nothing to open."""
+        there = np.ones(len(self.arrays.opening), bool)
+        there[tree.assembly.sites_opened] = np.any([one.upper[tree.opened] > 0 for one in nodes], axis=0)
+        return self.at(there)
+
+    def at(self, there: Bools) -> Kept:
+        """What is kept at some sites."""
+        arrays, kept = self.arrays, self.kept
+        return Kept(kept.pairs & there[arrays.site[arrays.pair_offer]], kept.offers & there[arrays.site])
+
+    def refined(self, coarse: Assembly, point: Floats, share: float = REFINE_SHARE) -> None:
         """Plan over as many states as there is time for, binaries held; price it in all futures."""
         programme, arrays, m = self.programme, self.arrays, coarse.matrix
         self.chosen = {name: np.round(point[m.blocks[name]]) for name in FIRST if name != "home"}
@@ -225,10 +278,9 @@ class _Rounds:
         self.homes[coarse.home_stream[used]] = coarse.home_network[used]
         kept = self.kept
         if not self.every:
-            there = open_sites(arrays, coarse, point)
-            kept = Kept(kept.pairs & there[arrays.site[arrays.pair_offer]], kept.offers & there[arrays.site])
+            kept = self.at(open_sites(arrays, coarse, point))
         whole = self.assembled(self.nodes.size, kept)
-        found, x = (coarse, point) if self.every else self.finer(coarse.states.size, kept)
+        found, x = (coarse, point) if self.every else self.finer(coarse.states.size, kept, share)
         if not len(x):
             return
         outcome = recourse(programme, arrays, whole, by_future(programme, whole), carried(found, x, whole))
@@ -242,15 +294,15 @@ class _Rounds:
         prices = outcome.prices[rows].reshape(whole.demand.shape) / whole.states.probability
         self.prices = prices[:, whole.states.of]
 
-    def finer(self, size: int, kept: Kept) -> tuple[Assembly, Floats]:
+    def finer(self, size: int, kept: Kept, share: float) -> tuple[Assembly, Floats]:
         """The plan with what is chosen over the next number of states, then over as many as time allows."""
-        sizes = [n for n in self.sizes if n > size] or [size]
+        sizes = [n for n in self.sizes if n > size and share > 0] or [size]
         while True:
             began = perf_counter()
             fine = self.assembled(sizes[0], kept)
             x = rounded(self.programme, self.arrays, fine, None, self.held(fine))
             took = perf_counter() - began
-            most = REFINE_SHARE * self.left()
+            most = share * self.left()
             more = [n for n in sizes[1:] if took * (n / sizes[0]) ** GROWTH < most]
             if not more or not len(x):
                 return fine, x

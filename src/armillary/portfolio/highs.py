@@ -73,6 +73,7 @@ def solve(
     upper: Floats | None = None,
     basis: Basis | None = None,
     with_basis: bool = False,
+    enough: float = math.inf,
 ) -> Solved:
     """Minimise.
 
@@ -95,6 +96,8 @@ def solve(
         Of columns and rows, to begin the simplex method with.
     with_basis : bool
         Whether the basis at the end is asked for.
+    enough : float
+        Bound at which to stop a linear programme that is not presolved: what costs more is of no interest.
     """
     began = perf_counter()
     highspy = library()
@@ -103,6 +106,8 @@ def solve(
         model.setOptionValue(name, value)
     if math.isfinite(seconds):
         model.setOptionValue("time_limit", max(seconds, 0.01))
+    if math.isfinite(enough):
+        model.setOptionValue("objective_bound", enough)
     if start is not None:
         point = highspy.HighsSolution()
         point.col_value = list(start)
@@ -174,18 +179,14 @@ def _loaded(matrix: Matrix, relaxed: bool, lower: Floats | None, upper: Floats |
     model = highspy.Highs()
     for name, value in (("output_flag", False), ("threads", 2), ("random_seed", 0)):
         model.setOptionValue(name, value)
-    lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = len(matrix.cost), len(matrix.row_lower)
-    lp.col_cost_ = matrix.cost
-    lp.col_lower_ = matrix.lower if lower is None else lower
-    lp.col_upper_ = matrix.upper if upper is None else upper
-    lp.row_lower_, lp.row_upper_ = matrix.row_lower, matrix.row_upper
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = matrix.start, matrix.row, matrix.value
-    if matrix.integer.any() and not relaxed:
-        kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
-        lp.integrality_ = [kinds[int(i)] for i in matrix.integer]
-    model.passModel(lp)
+    whole = matrix.integer & (not relaxed)
+    model.passModel(
+        len(matrix.cost), len(matrix.row_lower), len(matrix.value),
+        int(highspy.MatrixFormat.kColwise), int(highspy.ObjSense.kMinimize), 0.0,
+        matrix.cost, matrix.lower if lower is None else lower, matrix.upper if upper is None else upper,
+        matrix.row_lower, matrix.row_upper, matrix.start.astype(np.int32), matrix.row.astype(np.int32),
+        matrix.value, whole.astype(np.int32),
+    )  # fmt: skip
     return model
 
 

@@ -124,14 +124,12 @@ def narrowed(
     upper[assembly.home] = np.maximum(lower[assembly.home], upper[assembly.home] * near)
     out = closed(programme, arrays, assembly, upper)
     out[bought.columns] |= ~there[arrays.site[bought.purchases.offer]]
-    out = m.emptied(out | ((lower == 0) & (upper == 0)))
-    columns = np.flatnonzero(~out)
+    columns = np.flatnonzero(~out & ((lower != 0) | (upper != 0)))
+    part = m._replace(lower=lower, upper=upper).part(columns, np.ones(len(m.row_lower), bool))
+    kept = ~part.emptied(np.zeros(len(columns), bool))
     rows = (m.row_lower > 0) | (m.row_upper < 0)
-    entry = np.repeat(np.arange(len(m.cost)), np.diff(m.start))
-    inside = np.zeros(len(m.cost), bool)
-    inside[columns] = True
-    rows[m.row[inside[entry]]] = True
-    return m._replace(lower=lower, upper=upper).part(columns, rows), columns
+    rows[part.row[np.repeat(kept, np.diff(part.start))]] = True
+    return part.part(np.flatnonzero(kept), rows), columns[kept]
 
 
 def exchanged(
