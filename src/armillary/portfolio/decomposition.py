@@ -19,16 +19,17 @@ from armillary.portfolio.assembly import Assembly, assemble
 from armillary.portfolio.bounds import proven
 from armillary.portfolio.branching import Node, Tree, again
 from armillary.portfolio.calendar import Floats, Integers
+from armillary.portfolio.cuts import Cuts, apply
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.draft import Kept
-from armillary.portfolio.few_sites import sets
+from armillary.portfolio.few_sites import sets, worth_trying
 from armillary.portfolio.grouping import labelled
-from armillary.portfolio.matrix import Bools
+from armillary.portfolio.matrix import Bools, Matrix
 from armillary.portfolio.plan import gap as gap_of
 from armillary.portfolio.plan import objective
 from armillary.portfolio.records import Programme
 from armillary.portfolio.recourse import by_future, holds, recourse
-from armillary.portfolio.rounding import CLEAR, FIRST, exchanged, open_sites, rounded
+from armillary.portfolio.rounding import CLEAR, FIRST, exchanged, narrowed, open_sites, rounded
 from armillary.portfolio.states import States, exact, states
 
 STATES = (1, 3, 6, 10, 16, 24, 40, 64, 100)
@@ -50,6 +51,20 @@ BRANCH_SHARE = 0.8
 """Of the time left, what may be taken to branch at the end. [-]"""
 LITTLE = 0.3
 """Part of what is left to prove that branching has to be able to prove to be worth its time. [-]"""
+NEXT, NEXT_SHARE = 2.4, 0.1
+"""Columns of the next round against this one's, and of the time left, what its relaxation may take, about,
+before cuts are made instead. [-]"""
+QUICK_SHARE, HELD_SHARE, ROUND_SHARE = 0.05, 0.3, 0.35
+"""Of the time left where cuts are made, what may be taken to exchange sites, to plan, and to bound before
+what is chosen is chosen anew. [-]"""
+LONG = 4.0
+"""Times the time of a plan that have to be left for choosing anew. [-]"""
+BETTER = 0.005
+"""By which a plan has to be cheaper than the one before for cuts to be made anew. [-]"""
+NEAR = 0.006
+"""How near a plan is to the bound of what is chosen in it where it is good enough. [-]"""
+GROUPS = 5
+"""Groups of futures in a quarter that share cuts. [-]"""
 ROUNDED = 1e-9
 """By which a gap that is just reached may seem to be more. [-]"""
 GROWTH = 1.7
@@ -85,8 +100,13 @@ def decompose(programme: Programme, arrays: Arrays, gap: float, until: float) ->
             if before is not None:
                 rounds.bettered(*before)
             break
-        point = rounds.planned(coarse, relaxed)
+        slow = rounds.cutting(coarse)
+        point = rounds.planned(coarse, relaxed, quick=slow)
         if not len(point):
+            break
+        if slow:
+            rounds.cut(coarse, point)
+            rounds.bettered(coarse, point, relaxed.x)
             break
         rounds.refined(coarse, point)
         if rounds.finished() or perf_counter() > until:
@@ -108,8 +128,9 @@ class _Rounds:
         self.homes = np.full(len(arrays.floor), -1)
         self.chosen: dict[str, Floats] = {}
         self.prices: Floats | None = None
-        self.pace = self.slow = 0.0
+        self.pace = self.slow = self.pricing = 0.0
         self.counting = False
+        self.basis: highs.Basis | None = None
         self.tried: set[bytes] = set()
         self.priced: set[bytes] = set()
         quarters = programme.calendar.quarters
@@ -163,13 +184,23 @@ class _Rounds:
         if relaxed.status != "optimal":
             return None
         self.pace = max(self.pace, relaxed.seconds / columns**GROWTH)
-        self.slow = relaxed.seconds
+        self.slow, self.basis = relaxed.seconds, relaxed.basis
+        if self.cutting(coarse):
+            return relaxed
         relaxed, least = counted(coarse, relaxed, max(self.left(), 1.0))
         self.raise_bound(least)
         self.counting = least > alone * (1 + COUNTING)
         return relaxed
 
-    def planned(self, coarse: Assembly, relaxed: highs.Solved) -> Floats:
+    def cutting(self, coarse: Assembly) -> bool:
+        """Whether the next round's relaxation would take too long, so that cuts say more."""
+        most = max(self.left(), LEAST if self.best is None else 0.0)
+        return (
+            apply(self.programme, self.arrays)
+            and self.pace * (NEXT * len(coarse.matrix.cost)) ** GROWTH > NEXT_SHARE * most
+        )
+
+    def planned(self, coarse: Assembly, relaxed: highs.Solved, quick: bool = False) -> Floats:
         """A plan over the states of a round: searched if small; else rounded or held, and exchanged."""
         programme, arrays, m = self.programme, self.arrays, coarse.matrix
         points = [rounded(programme, arrays, coarse, relaxed.x)]
@@ -177,14 +208,14 @@ class _Rounds:
             points.append(rounded(programme, arrays, coarse, relaxed.x, self.held(coarse)))
         point = min(points, key=lambda x: float(m.cost @ x) if len(x) else np.inf)
         left = self.left()
-        if len(m.cost) <= SEARCHED and left > 0:
+        if len(m.cost) <= SEARCHED and left > 0 and not quick:
             start = point if len(point) else None
             found = highs.solve(m, seconds=left * SEARCH_SHARE, gap=self.gap / 2, start=start)
             self.raise_bound(found.bound)
             return found.x if len(found.x) else point
         if len(point) and left > 0 and gap_of(float(m.cost @ point), self.bound) > EXCHANGED:
             self.tried = set()
-            seconds = left * EXCHANGE_SHARE
+            seconds = left * (QUICK_SHARE if quick else EXCHANGE_SHARE)
             point = exchanged(programme, arrays, coarse, point, relaxed.x, seconds, self.tried)
         return point
 
@@ -197,8 +228,8 @@ class _Rounds:
         """Where relaxations take too long: branch, and exchange sites for most of the time that is left."""
         self.branched(coarse, point)
         left = self.left()
-        if left > 0 and len(coarse.matrix.cost) > SEARCHED:
-            seconds = left * LAST_SHARE
+        if left > 2 * self.pricing and len(coarse.matrix.cost) > SEARCHED:
+            seconds = (left - self.pricing) * LAST_SHARE
             other = exchanged(self.programme, self.arrays, coarse, point, relaxed, seconds, self.tried)
             if other is not point:
                 self.refined(coarse, other)
@@ -217,10 +248,10 @@ class _Rounds:
 
     def settled(self) -> bool:
         """Try sets of few sites, where opening sites costs more than all else; whether that was the case."""
+        if not worth_trying(self.programme, self.arrays):
+            return False
         tree = Tree(self.programme, self.arrays, self.assembled(self.sizes[0]), self.gap, self.value, False)
-        nodes = sets(tree, max(self.left(), 1.0))
-        if nodes:
-            self.searched(tree, nodes)
+        self.searched(tree, sets(tree, max(self.left(), 1.0)))
         return self.best is not None
 
     def time(self) -> float:
@@ -249,11 +280,7 @@ class _Rounds:
 
     def tried_out(self, tree: Tree) -> None:
         """Price what a search found in all futures, unless what is chosen in it was."""
-        if not len(tree.x):
-            return
-        chosen = b"".join(np.round(tree.x[tree.assembly.matrix.blocks[name]]).tobytes() for name in FIRST)
-        if chosen not in self.priced:
-            self.priced.add(chosen)
+        if self.new(tree.assembly, tree.x):
             first = tree.assembly.states.size == self.sizes[0]
             self.refined(tree.assembly, tree.x, SETTLED_SHARE if first else 0.0)
             tree.value = min(tree.value, self.value)
@@ -269,20 +296,133 @@ class _Rounds:
         arrays, kept = self.arrays, self.kept
         return Kept(kept.pairs & there[arrays.site[arrays.pair_offer]], kept.offers & there[arrays.site])
 
-    def refined(self, coarse: Assembly, point: Floats, share: float = REFINE_SHARE) -> None:
-        """Plan over as many states as there is time for, binaries held; price it in all futures."""
-        programme, arrays, m = self.programme, self.arrays, coarse.matrix
+    def cut(self, coarse: Assembly, point: Floats) -> None:
+        """Cuts make a plan of what is chosen, bound all plans around it, and say what else to choose."""
+        began = perf_counter()
+        bought = self.staged(coarse, point)
+        took = perf_counter() - began
+        if self.best is None:
+            self.refined(coarse, point)
+        known = self.value
+        if self.left() > LONG * took and not self.finished():
+            cuts = self.cuts()
+            if cuts is None:
+                return
+            point = self.bounded_by(cuts, bought, perf_counter() + ROUND_SHARE * self.left())
+            if self.new(cuts.assembly, point):
+                bought = self.staged(cuts.assembly, point) or bought
+        else:
+            cuts = None
+        if self.left() > 0 and not self.finished():
+            if cuts is None or self.value < known * (1 - BETTER):
+                cuts = self.cuts()
+            if cuts is not None:
+                self.bounded_by(cuts, bought, self.until)
+
+    def new(self, assembly: Assembly, point: Floats) -> bool:
+        """Whether what is chosen in a point was not priced, or asked for, before."""
+        if not len(point):
+            return False
+        blocks = (assembly.matrix.blocks[name] for name in FIRST)
+        chosen = b"".join(np.round(point[block]).tobytes() for block in blocks)
+        known = chosen in self.priced
+        self.priced.add(chosen)
+        return not known
+
+    def cuts(self) -> Cuts | None:
+        """Cuts over all plans that cost no more than the best; None where their prices take too long."""
+        means = self.assembled(self.sizes[0])
+        left = max(self.left(), 1.0)
+        relaxed = highs.solve(means.matrix, relaxed=True, seconds=left, presolve=False, basis=self.basis)
+        if relaxed.status != "optimal":
+            return None
+        self.raise_bound(proven(means, relaxed.duals))
+        return Cuts(self.programme, self.arrays, means, relaxed.duals, self.groups())
+
+    def bounded_by(self, cuts: Cuts, bought: dict[tuple[int, int], float], until: float) -> Floats:
+        """Raise the bound by cuts around purchases: a point of means with what they would choose, if any."""
+        means = cuts.assembly
+        good = highs.solve(self.buying(means, bought), relaxed=True).x
+        if not len(good):
+            return good
+        x, bound = cuts.raised(means.matrix, good, until)
+        self.raise_bound(bound)
+        if until >= self.until:
+            return np.zeros(0)
+        m = means.matrix._replace(lower=means.matrix.lower.copy(), upper=means.matrix.upper.copy())
+        columns = means.bought.columns
+        m.lower[columns] = m.upper[columns] = np.clip(x[columns], 0.0, m.upper[columns])
+        relaxed = highs.solve(m, relaxed=True, seconds=max(self.left(), 1.0)).x
+        return rounded(self.programme, self.arrays, means, relaxed) if len(relaxed) else relaxed
+
+    def groups(self) -> Integers:
+        """Labels `[quarter, future]` of futures that share cuts."""
+        size = min(GROUPS * self.programme.calendar.quarters, self.nodes.size)
+        return labelled(self.programme, self.arrays, size, self.prices)
+
+    def staged(self, coarse: Assembly, point: Floats) -> dict[tuple[int, int], float]:
+        """A plan of what is chosen in a point, by cuts, priced in all futures: units by offer and start."""
+        self.choose(coarse, point)
+        kept = self.at(open_sites(self.arrays, coarse, point))
+        few = self.assembled(self.sizes[0], kept)
+        m = self.holding(few)
+        means = highs.solve(m, relaxed=True)
+        if not len(means.x):
+            return {}
+        cuts = Cuts(self.programme, self.arrays, few, means.duals, self.groups())
+        left = max(self.left(), LEAST if self.best is None else 0.0)
+        stage, _ = cuts.raised(m, means.x, perf_counter() + HELD_SHARE * left, NEAR)
+        columns = np.concatenate([few.bought.columns, few.bought.clusters.column])
+        m.lower[columns] = m.upper[columns] = np.clip(stage[columns], 0.0, m.upper[columns])
+        found = highs.solve(m, relaxed=True)
+        if len(found.x):
+            self.priced_in_all(few, found.x, kept)
+        return purchased(few, stage)
+
+    def buying(self, assembly: Assembly, bought: dict[tuple[int, int], float]) -> Matrix:
+        """The assembly's matrix with what is chosen and bought held."""
+        m = self.holding(assembly)
+        purchases, columns = assembly.bought.purchases, assembly.bought.columns
+        keys = zip(purchases.offer.tolist(), purchases.start.tolist(), strict=True)
+        units = np.array([bought.get(key, 0.0) for key in keys])
+        m.lower[columns] = m.upper[columns] = np.clip(units, 0.0, m.upper[columns])
+        return m
+
+    def holding(self, assembly: Assembly) -> Matrix:
+        """The assembly's matrix with what is chosen held, and without what is closed."""
+        m = assembly.matrix
+        lower, upper = m.lower.copy(), m.upper.copy()
+        for name, value in self.held(assembly).items():
+            lower[m.blocks[name]] = upper[m.blocks[name]] = value
+        _, columns = narrowed(self.programme, self.arrays, assembly, lower, upper)
+        inside = np.zeros(len(upper), bool)
+        inside[columns] = True
+        return m._replace(lower=np.where(inside, lower, 0.0), upper=np.where(inside, upper, 0.0))
+
+    def choose(self, coarse: Assembly, point: Floats) -> None:
+        """Remember what is chosen in a point."""
+        m = coarse.matrix
         self.chosen = {name: np.round(point[m.blocks[name]]) for name in FIRST if name != "home"}
         used = point[coarse.home] > 0.5
         self.homes[:] = -1
         self.homes[coarse.home_stream[used]] = coarse.home_network[used]
+
+    def refined(self, coarse: Assembly, point: Floats, share: float = REFINE_SHARE) -> None:
+        """Plan over as many states as there is time for, binaries held; price it in all futures."""
+        began = perf_counter()
+        self.choose(coarse, point)
         kept = self.kept
         if not self.every:
-            kept = self.at(open_sites(arrays, coarse, point))
-        whole = self.assembled(self.nodes.size, kept)
+            kept = self.at(open_sites(self.arrays, coarse, point))
         found, x = (coarse, point) if self.every else self.finer(coarse.states.size, kept, share)
-        if not len(x):
-            return
+        if len(x):
+            self.priced_in_all(found, x, kept)
+        self.pricing = perf_counter() - began
+
+    def priced_in_all(self, found: Assembly, x: Floats, kept: Kept) -> None:
+        """Price the first stage of a point in all futures: it may be the best plan."""
+        programme, arrays = self.programme, self.arrays
+        whole = self.assembled(self.nodes.size, kept)
         outcome = recourse(programme, arrays, whole, by_future(programme, whole), carried(found, x, whole))
         if not outcome.feasible or not holds(whole, outcome.x):
             return
@@ -307,6 +447,13 @@ class _Rounds:
             if not more or not len(x):
                 return fine, x
             sizes = more[-1:]
+
+
+def purchased(assembly: Assembly, x: Floats) -> dict[tuple[int, int], float]:
+    """Units bought, by offer and quarter of start."""
+    purchases = assembly.bought.purchases
+    keys = zip(purchases.offer.tolist(), purchases.start.tolist(), strict=True)
+    return dict(zip(keys, x[assembly.bought.columns].tolist(), strict=True))
 
 
 def counted(assembly: Assembly, relaxed: highs.Solved, seconds: float) -> tuple[highs.Solved, float]:

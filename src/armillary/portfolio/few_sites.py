@@ -15,13 +15,30 @@ from itertools import combinations
 import numpy as np
 
 from armillary.portfolio import highs
+from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.branching import FEW, SETS, Node, Tree
 from armillary.portfolio.matrix import Bools
+from armillary.portfolio.records import Programme
 from armillary.portfolio.recourse import WORKERS
 from armillary.portfolio.rounding import narrowed
 
 RULE = 1.0
 """Part of what demand costs at list prices that opening one site more than `FEW` has to cost. [-]"""
+
+
+def worth_trying(programme: Programme, arrays: Arrays) -> bool:
+    """Whether sets of sites are few, and opening one site more costs more than what demand does."""
+    usable = (arrays.ready < programme.calendar.quarters) & ((arrays.opening > 0) | (arrays.standing > 0))
+    number = int(usable.sum())
+    if number <= FEW or sum(math.comb(number, k) for k in range(FEW + 1)) > SETS:
+        return False
+    left = np.cumsum(arrays.factor[::-1])[::-1]  # of the factors, from each quarter on
+    charge = (
+        arrays.opening * arrays.factor[arrays.ready % len(left)]
+        + arrays.standing * left[arrays.ready % len(left)]
+    )
+    listed = float(arrays.value @ (arrays.demand @ programme.futures.probability) @ arrays.factor)
+    return float(np.sort(charge[usable])[: FEW + 1].sum()) > RULE * listed
 
 
 def sets(tree: Tree, seconds: float) -> list[Node]:
@@ -36,15 +53,11 @@ def sets(tree: Tree, seconds: float) -> list[Node]:
     Returns
     -------
     list
-        Nodes with bounds; none where sets are too many, or opening sites does not cost enough.
+        Nodes with bounds, but for those that no plan is in.
     """
     assembly, arrays = tree.assembly, tree.arrays
     charge = assembly.matrix.cost[assembly.opened[assembly.sites_opened]]
     number, more = len(charge), float(np.sort(charge)[: FEW + 1].sum())
-    mean = arrays.demand @ tree.programme.futures.probability
-    listed = float(arrays.value @ mean @ arrays.factor)
-    if number <= FEW or sum(math.comb(number, k) for k in range(FEW + 1)) > SETS or more < RULE * listed:
-        return []
     owner = arrays.provider[assembly.sites_opened]
     providers = np.unique(owner).tolist()
     root = tree.root()

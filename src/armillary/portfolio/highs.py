@@ -174,6 +174,53 @@ class Relaxation:
         return _read(model, library(), False, False, perf_counter() - began)
 
 
+class Growing:
+    """A linear programme that gets more columns and rows, and goes on from where it was.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    presolve : bool
+        Whether the first time it is solved, it is presolved.
+    """
+
+    def __init__(self, matrix: Matrix, presolve: bool = False) -> None:
+        self._model = _loaded(matrix, True, None, None)
+        self._model.setOptionValue("presolve", "choose" if presolve else "off")
+        self._rows = np.arange(len(matrix.row_lower), dtype=np.int32)
+
+    def columns(self, cost: Floats, lower: float, upper: float) -> Integers:
+        """Add columns without entries; gives their numbers."""
+        first, count, none = self._model.getNumCol(), len(cost), np.zeros(0)
+        low, up = (np.full(count, bound) for bound in (lower, upper))
+        self._model.addCols(count, cost, low, up, 0, none.astype(np.int32), none.astype(np.int32), none)
+        return np.arange(first, first + count)
+
+    def entries(self, rows: Integers, columns: Integers, value: float) -> None:
+        """Set entries, one for each pair."""
+        for row, column in zip(rows, columns, strict=True):
+            self._model.changeCoeff(int(row), int(column), value)
+
+    def row(self, lower: float, upper: float, columns: Integers, values: Floats) -> None:
+        """Add a row."""
+        self._model.addRow(lower, upper, len(columns), columns.astype(np.int32), values)
+
+    def bounded(self, lower: Floats, upper: Floats) -> Solved:
+        """Minimise with other bounds of the rows that it was begun with."""
+        self._model.changeRowsBounds(len(self._rows), self._rows, lower, upper)
+        return self.solved()
+
+    def solved(self, seconds: float = math.inf) -> Solved:
+        """Minimise."""
+        began = perf_counter()
+        if math.isfinite(seconds):
+            # The limit is of all runs of a model together.
+            self._model.setOptionValue("time_limit", self._model.getRunTime() + max(seconds, 0.01))
+        self._model.run()
+        self._model.setOptionValue("presolve", "off")
+        return _read(self._model, library(), False, False, perf_counter() - began)
+
+
 def _loaded(matrix: Matrix, relaxed: bool, lower: Floats | None, upper: Floats | None) -> Any:
     highspy = library()
     model = highspy.Highs()

@@ -1,0 +1,117 @@
+"""Cuts over the first stage: bounds that hold and that reach the optimum, and plans that are theirs."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import numpy as np
+import pytest
+from markets import small
+from portfolio_market import market
+
+from armillary.portfolio import Risk, cuts, decomposition, highs, solve
+from armillary.portfolio.arrays import arrays
+from armillary.portfolio.assembly import assemble
+from armillary.portfolio.cuts import Cuts
+from armillary.portfolio.decomposition import decompose
+from armillary.portfolio.states import exact, states
+
+
+def without_favours(programme):
+    return programme._replace(
+        contracts=tuple(one._replace(most_favoured=False) for one in programme.contracts)
+    )
+
+
+MARKETS = {
+    "volume": lambda: market(2, 2, 4, 6, 4, "volume"),
+    "tiny": lambda: market(2, 3, 4, 6, 4, "tiny"),
+    "options by node, egress": lambda: without_favours(small(1)),
+    "share": lambda: without_favours(small(2, share=0.7)),
+}
+
+
+class Market:
+    """A market over means with the cuts that its relaxation begins, all futures by themselves."""
+
+    def __init__(self, programme):
+        self.programme, self.arrays = programme, arrays(programme)
+        shape = programme.calendar.quarters, programme.futures.size
+        means = states(programme.futures, np.zeros(shape, int))
+        self.means = assemble(programme, self.arrays, means)
+        self.whole = assemble(programme, self.arrays, exact(programme.futures))
+        self.relaxed = highs.solve(self.means.matrix, relaxed=True)
+        label = np.tile(np.arange(shape[1]), (shape[0], 1))
+        self.cuts = Cuts(programme, self.arrays, self.means, self.relaxed.duals, label)
+
+
+@pytest.fixture(params=MARKETS)
+def begun(request):
+    return Market(MARKETS[request.param]())
+
+
+def test_cuts_never_cost_more_than_the_optimum(begun):
+    first = begun.cuts.master(begun.means.matrix).solved().value
+    _, bound = begun.cuts.raised(begun.means.matrix, begun.relaxed.x, perf_counter() + 60)
+    optimum = highs.solve(begun.whole.matrix, gap=1e-7).value
+    assert first <= bound <= optimum * (1 + 1e-6)
+
+
+def test_where_nothing_is_left_out_cuts_end_at_the_relaxation_over_all_futures():
+    # No tiers, and what is chosen is held: cuts leave nothing out and price nothing.
+    programme = market(2, 2, 4, 6, 4, "volume")._replace(contracts=())
+    begun = Market(programme)
+    best = highs.solve(begun.whole.matrix, gap=1e-6).x
+    held = begun.means.matrix, begun.whole.matrix
+    held = [m._replace(lower=m.lower.copy(), upper=m.upper.copy()) for m in held]
+    for name in ("opened", "rights", "home"):
+        value = np.round(best[begun.whole.matrix.blocks[name]])
+        for m in held:
+            m.lower[m.blocks[name]] = m.upper[m.blocks[name]] = value
+    relaxed = highs.solve(held[0], relaxed=True)
+    stage, bound = begun.cuts.raised(held[0], relaxed.x, perf_counter() + 60)
+    optimum = highs.solve(held[1], relaxed=True).value
+    assert highs.solve(held[0], relaxed=True).value < optimum * (1 - 1e-4)
+    assert bound == pytest.approx(optimum, rel=3e-3)
+    assert bound <= optimum * (1 + 1e-6)
+    # The first stage of the bound costs about as much.
+    columns = begun.means.bought.columns
+    m = held[1]
+    m.lower[begun.whole.bought.columns] = m.upper[begun.whole.bought.columns] = stage[columns]
+    assert highs.solve(m, relaxed=True).value == pytest.approx(optimum, rel=1e-2)
+
+
+def test_a_cut_is_what_use_costs_where_it_was_made_and_less_elsewhere(begun):
+    point = begun.relaxed.x[begun.cuts.first]
+    whole = highs.solve(begun.means.matrix, gap=1e-3).x[begun.cuts.first]
+    others = [whole, 0.5 * (point + whole), 0.2 * point + 0.8 * whole]
+    at = [begun.cuts.made(one) for one in (point, *others)]
+    for t in range(len(begun.cuts.quarters)):
+        if any(cuts[t] is None for cuts in at):
+            continue
+        for one, other in zip(others, at[1:], strict=True):
+            true = other[t].constant + other[t].slope @ one
+            assert (at[0][t].constant + at[0][t].slope @ one <= true + 1e-6 * (1 + np.abs(true))).all()
+
+
+def test_cuts_are_made_only_where_quarters_are_apart():
+    programme = without_favours(small(1))
+    assert cuts.apply(programme, arrays(programme))
+    assert not cuts.apply(small(1), arrays(small(1)))  # most-favoured
+    for fields in ({"risk": Risk(0.5, 0.6)}, {"budget": np.full(5, 1.6e8)}):
+        other = programme._replace(**fields)
+        assert not cuts.apply(other, arrays(other))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_rounds_by_cuts_bound_and_plan(monkeypatch, seed):
+    programme = market(3, 2, 5, 8, 6, "volume", seed=seed)
+    scaled = arrays(programme)
+    optimum = solve(programme, gap=1e-4).objective / scaled.scales.money
+    monkeypatch.setattr(decomposition._Rounds, "cutting", lambda *_: True)
+    monkeypatch.setattr(decomposition._Rounds, "bettered", lambda *_: None)
+    best = decompose(programme, scaled, 0.0025, perf_counter() + 30)
+    assert best is not None
+    assert best.bound <= optimum * (1 + 1e-6)
+    assert optimum * (1 - 1e-4) <= best.value <= optimum * 1.03
+    assert best.bound >= optimum * 0.95
