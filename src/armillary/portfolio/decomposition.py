@@ -54,10 +54,9 @@ LITTLE = 0.3
 NEXT, NEXT_SHARE = 2.4, 0.1
 """Columns of the next round against this one's, and of the time left, what its relaxation may take, about,
 before cuts are made instead. [-]"""
-QUICK_SHARE, HELD_SHARE, ROUND_SHARE = 0.05, 0.3, 0.35
-"""Of the time left where cuts are made, what may be taken to exchange sites, to plan, and to bound before
-what is chosen is chosen anew. [-]"""
-LONG = 4.0
+HELD_SHARE, ROUND_SHARE = 0.3, 0.35
+"""Of the time left where cuts are made, what may be taken to plan, and to bound before choosing anew. [-]"""
+LONG = 3.0
 """Times the time of a plan that have to be left for choosing anew. [-]"""
 BETTER = 0.005
 """By which a plan has to be cheaper than the one before for cuts to be made anew. [-]"""
@@ -208,14 +207,16 @@ class _Rounds:
             points.append(rounded(programme, arrays, coarse, relaxed.x, self.held(coarse)))
         point = min(points, key=lambda x: float(m.cost @ x) if len(x) else np.inf)
         left = self.left()
-        if len(m.cost) <= SEARCHED and left > 0 and not quick:
+        if quick:
+            return point
+        if len(m.cost) <= SEARCHED and left > 0:
             start = point if len(point) else None
             found = highs.solve(m, seconds=left * SEARCH_SHARE, gap=self.gap / 2, start=start)
             self.raise_bound(found.bound)
             return found.x if len(found.x) else point
         if len(point) and left > 0 and gap_of(float(m.cost @ point), self.bound) > EXCHANGED:
             self.tried = set()
-            seconds = left * (QUICK_SHARE if quick else EXCHANGE_SHARE)
+            seconds = left * EXCHANGE_SHARE
             point = exchanged(programme, arrays, coarse, point, relaxed.x, seconds, self.tried)
         return point
 
@@ -300,7 +301,7 @@ class _Rounds:
         """Cuts make a plan of what is chosen, bound all plans around it, and say what else to choose."""
         began = perf_counter()
         bought = self.staged(coarse, point)
-        took = perf_counter() - began
+        took = self.pricing = perf_counter() - began
         if self.best is None:
             self.refined(coarse, point)
         known = self.value
@@ -334,6 +335,8 @@ class _Rounds:
         means = self.assembled(self.sizes[0])
         left = max(self.left(), 1.0)
         relaxed = highs.solve(means.matrix, relaxed=True, seconds=left, presolve=False, basis=self.basis)
+        if relaxed.status == "infeasible":  # nothing is cheaper than what is known
+            self.raise_bound(self.value)
         if relaxed.status != "optimal":
             return None
         self.raise_bound(proven(means, relaxed.duals))
