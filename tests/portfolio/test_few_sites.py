@@ -13,7 +13,7 @@ from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.branching import Tree
 from armillary.portfolio.decomposition import decompose
-from armillary.portfolio.few_sites import sets
+from armillary.portfolio.few_sites import sets, worth_trying
 from armillary.portfolio.states import exact
 
 
@@ -52,13 +52,15 @@ def test_parts_leave_nothing_out(tiny):
     assert [one.fewest for one in rest] == [3.0]
 
 
-def test_sets_are_not_tried_where_sites_cost_little_to_open():
-    assert not sets(tree(market(3, 2, 4, 6, 2, "volume")), 10.0)
+def test_sets_are_tried_where_sites_cost_much_to_open(tiny):
+    volume = market(3, 2, 4, 6, 2, "volume")
+    assert worth_trying(tiny.programme, tiny.arrays)
+    assert not worth_trying(volume, arrays(volume))
 
 
 def test_sets_are_not_tried_where_there_are_too_many(tiny, monkeypatch):
     monkeypatch.setattr("armillary.portfolio.few_sites.SETS", 10)
-    assert not sets(tiny, 10.0)
+    assert not worth_trying(tiny.programme, tiny.arrays)
 
 
 def test_every_set_that_may_be_cheaper_is_bounded_by_its_relaxation(tiny):

@@ -198,10 +198,10 @@ class Cuts:
         high[:, one.only] = np.maximum(high[:, one.only], 0.0)
         prices = np.zeros((futures, len(one.rows)))
         for f in one.order:
-            found = one.model.bounded(low[f], high[f])
-            if found.status != "optimal":
+            found = one.model.prices(low[f], high[f])
+            if not len(found):
                 return None
-            prices[f] = found.duals
+            prices[f] = found
         return self._cut(one, prices)
 
     def _cut(self, one: Quarter, prices: Floats) -> Cut:

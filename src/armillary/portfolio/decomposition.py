@@ -19,6 +19,7 @@ from armillary.portfolio.assembly import Assembly, assemble
 from armillary.portfolio.bounds import proven
 from armillary.portfolio.branching import Node, Tree, again
 from armillary.portfolio.calendar import Floats, Integers
+from armillary.portfolio.carrying import carried, purchased
 from armillary.portfolio.cuts import Cuts, apply
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.draft import Kept
@@ -262,14 +263,15 @@ class _Rounds:
     def searched(self, tree: Tree, nodes: list[Node]) -> None:
         """Search over the states of a tree; and over more where all that may be cheaper are sets of sites."""
         for size in [*(n for n in self.sizes if n > tree.assembly.states.size), 0]:
-            while nodes:
-                every = tree.settled(min(nodes))
+            waiting = nodes
+            while waiting:
+                before, every = len(waiting), tree.settled(min(nodes))
                 found = tree.search(nodes, perf_counter() + self.time(), every)
                 self.raise_bound(found.bound)
                 self.tried_out(tree)
                 nodes = tree.open(found.open)
                 waiting = [one for one in nodes if not len(one.x)]
-                if not all(map(tree.settled, nodes)) or not waiting or self.left() < 0:
+                if not all(map(tree.settled, nodes)) or len(waiting) == before or self.left() < 0:
                     break
             nodes = [again(one) for one in nodes]
             over = self.finished() or self.left() < 0 or not size
@@ -300,6 +302,7 @@ class _Rounds:
     def cut(self, coarse: Assembly, point: Floats) -> None:
         """Cuts make a plan of what is chosen, bound all plans around it, and say what else to choose."""
         began = perf_counter()
+        self.new(coarse, point)
         bought = self.staged(coarse, point)
         took = self.pricing = perf_counter() - began
         if self.best is None:
@@ -452,13 +455,6 @@ class _Rounds:
             sizes = more[-1:]
 
 
-def purchased(assembly: Assembly, x: Floats) -> dict[tuple[int, int], float]:
-    """Units bought, by offer and quarter of start."""
-    purchases = assembly.bought.purchases
-    keys = zip(purchases.offer.tolist(), purchases.start.tolist(), strict=True)
-    return dict(zip(keys, x[assembly.bought.columns].tolist(), strict=True))
-
-
 def counted(assembly: Assembly, relaxed: highs.Solved, seconds: float) -> tuple[highs.Solved, float]:
     """Branch once on how many sites are opened: the better relaxation, and the bound that both prove."""
     m = assembly.matrix
@@ -485,44 +481,3 @@ def counted(assembly: Assembly, relaxed: highs.Solved, seconds: float) -> tuple[
     if not leaves:
         return relaxed, below
     return min(leaves, key=lambda leaf: leaf.value), max(min(bounds), below)
-
-
-def carried(coarse: Assembly, point: Floats, whole: Assembly) -> Floats:
-    """A point over few states as one over all: what is shared by all futures is the same in both."""
-    out = np.zeros(len(whole.matrix.cost))
-    for name, block in whole.matrix.blocks.items():
-        other = coarse.matrix.blocks.get(name)
-        if other is not None and other.stop - other.start == block.stop - block.start:
-            out[block] = point[other]
-    # States that all futures share are one state in both.
-    for t in range(len(whole.states.first) - 1):
-        if whole.states.first[t + 1] - whole.states.first[t] != 1:
-            continue
-        here, there = int(whole.states.first[t]), int(coarse.states.first[t])
-        out[whole.unmet[:, here]] = point[coarse.unmet[:, there]]
-        _same(
-            out,
-            point,
-            whole.usage.state == here,
-            coarse.usage.state == there,
-            whole.usage.column,
-            coarse.usage.column,
-        )
-        _same(
-            out, point, whole.bought.pooled.state == here, coarse.bought.pooled.state == there,
-            whole.bought.pooled.column, coarse.bought.pooled.column,
-        )  # fmt: skip
-        for (a, columns), (b, others) in zip(whole.committed.spend, coarse.committed.spend, strict=True):
-            _same(out, point, a == here, b == there, columns, others)
-        for back, its in zip(whole.committed.rebate, coarse.committed.rebate, strict=True):
-            _same(out, point, back[0] == here, its[0] == there, back[2], its[2])
-        running = whole.running[:, here] >= 0
-        out[whole.running[running, here]] = np.round(point[coarse.running[running, there]])
-        if "given" in whole.matrix.blocks:
-            block, given = whole.matrix.blocks["given"], point[coarse.matrix.blocks["given"]]
-            out[block.start + here : block.stop : whole.states.size] = given[there :: coarse.states.size]
-    return out
-
-
-def _same(out: Floats, point: Floats, here: Bools, there: Bools, columns: Integers, others: Integers) -> None:
-    out[columns[here]] = point[others[there]]

@@ -32,13 +32,11 @@ def worth_trying(programme: Programme, arrays: Arrays) -> bool:
     number = int(usable.sum())
     if number <= FEW or sum(math.comb(number, k) for k in range(FEW + 1)) > SETS:
         return False
+    ready = arrays.ready[usable]
     left = np.cumsum(arrays.factor[::-1])[::-1]  # of the factors, from each quarter on
-    charge = (
-        arrays.opening * arrays.factor[arrays.ready % len(left)]
-        + arrays.standing * left[arrays.ready % len(left)]
-    )
+    charge = arrays.opening[usable] * arrays.factor[ready] + arrays.standing[usable] * left[ready]
     listed = float(arrays.value @ (arrays.demand @ programme.futures.probability) @ arrays.factor)
-    return float(np.sort(charge[usable])[: FEW + 1].sum()) > RULE * listed
+    return float(np.sort(charge)[: FEW + 1].sum()) > RULE * listed
 
 
 def sets(tree: Tree, seconds: float) -> list[Node]:

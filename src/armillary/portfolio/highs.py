@@ -205,10 +205,13 @@ class Growing:
         """Add a row."""
         self._model.addRow(lower, upper, len(columns), columns.astype(np.int32), values)
 
-    def bounded(self, lower: Floats, upper: Floats) -> Solved:
-        """Minimise with other bounds of the rows that it was begun with."""
-        self._model.changeRowsBounds(len(self._rows), self._rows, lower, upper)
-        return self.solved()
+    def prices(self, lower: Floats, upper: Floats) -> Floats:
+        """Duals with other bounds of the rows that it was begun with; empty where there is no optimum."""
+        model = self._model
+        model.changeRowsBounds(len(self._rows), self._rows, lower, upper)
+        model.run()
+        optimal = model.getModelStatus() == library().HighsModelStatus.kOptimal
+        return np.asarray(model.getSolution().row_dual if optimal else ())
 
     def solved(self, seconds: float = math.inf) -> Solved:
         """Minimise."""
