@@ -9,10 +9,10 @@ import pytest
 from markets import small
 from portfolio_market import market
 
-from armillary.portfolio import Risk, cuts, decomposition, highs, solve
+from armillary.portfolio import Risk, decomposition, highs, solve
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
-from armillary.portfolio.cuts import Cuts
+from armillary.portfolio.cuts import Cuts, separable
 from armillary.portfolio.decomposition import decompose
 from armillary.portfolio.states import exact, states
 
@@ -96,11 +96,11 @@ def test_a_cut_is_what_use_costs_where_it_was_made_and_less_elsewhere(begun):
 
 def test_cuts_are_made_only_where_quarters_are_apart():
     programme = without_favours(small(1))
-    assert cuts.apply(programme, arrays(programme))
-    assert not cuts.apply(small(1), arrays(small(1)))  # most-favoured
+    assert separable(programme, arrays(programme))
+    assert not separable(small(1), arrays(small(1)))  # most-favoured
     for fields in ({"risk": Risk(0.5, 0.6)}, {"budget": np.full(5, 1.6e8)}):
         other = programme._replace(**fields)
-        assert not cuts.apply(other, arrays(other))
+        assert not separable(other, arrays(other))
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -73,7 +73,9 @@ def test_every_set_that_may_be_cheaper_is_bounded_by_its_relaxation(tiny):
     assert found.bound == pytest.approx(costs[0], rel=1e-7)
 
 
-def test_rounds_of_sets_end_at_the_optimum(monkeypatch):
+@pytest.mark.parametrize("whole", [100_000, 0])  # columns up to which rounds keep what is at other sites
+def test_rounds_of_sets_end_at_the_optimum(monkeypatch, whole):
+    monkeypatch.setattr(decomposition, "WHOLE", whole)
     programme = market(3, 2, 4, 8, 6, "tiny")
     scaled = arrays(programme)
     optimum = solve(programme, gap=1e-5).objective / scaled.scales.money

@@ -39,7 +39,7 @@ LEAST = -1e6
 """Below which no group of futures costs, in scaled money, as long as it has no cut. [-]"""
 
 
-def apply(programme: Programme, arrays: Arrays) -> bool:
+def separable(programme: Programme, arrays: Arrays) -> bool:
     """Whether quarters are separate: no risk, budget or most-favoured price, and no uncertain capacity."""
     favoured = any(one.most_favoured for one in programme.contracts)
     certain = arrays.capacity.shape[2] == 1
@@ -83,7 +83,7 @@ class Cuts:
     Parameters
     ----------
     programme, arrays
-        For which `apply` holds.
+        Of which quarters are `separable`.
     assembly : Assembly
         Over one state a quarter.
     prices : array

@@ -20,7 +20,7 @@ from armillary.portfolio.bounds import proven
 from armillary.portfolio.branching import Node, Tree, again
 from armillary.portfolio.calendar import Floats, Integers
 from armillary.portfolio.carrying import carried, purchased
-from armillary.portfolio.cuts import Cuts, apply
+from armillary.portfolio.cuts import Cuts, separable
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.draft import Kept
 from armillary.portfolio.few_sites import sets, worth_trying
@@ -196,7 +196,7 @@ class _Rounds:
         """Whether the next round's relaxation would take too long, so that cuts say more."""
         most = max(self.left(), LEAST if self.best is None else 0.0)
         return (
-            apply(self.programme, self.arrays)
+            separable(self.programme, self.arrays)
             and self.pace * (NEXT * len(coarse.matrix.cost)) ** GROWTH > NEXT_SHARE * most
         )
 
@@ -277,7 +277,7 @@ class _Rounds:
             over = self.finished() or self.left() < 0 or not size
             if over or not nodes or not all(map(tree.settled, nodes)):
                 return
-            kept = self.of(tree, nodes)
+            kept = self.kept if self.every else self.of(tree, nodes)
             within = assemble(self.programme, self.arrays, self.states(size), kept, self.value)
             tree = Tree(self.programme, self.arrays, within, self.gap, self.value, size == self.nodes.size)
 
@@ -434,7 +434,7 @@ class _Rounds:
             return
         value = objective(programme, arrays, whole, outcome.x)
         if value < self.value:
-            self.best = Best(whole, outcome.x, value, self.bound, False, self.every)
+            self.best = Best(whole, outcome.x, value, self.bound, False, kept is self.kept)
             self.raise_bound(self.bound)
         rows = whole.matrix.row_blocks["demand"]
         prices = outcome.prices[rows].reshape(whole.demand.shape) / whole.states.probability
