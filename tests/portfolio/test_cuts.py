@@ -103,6 +103,16 @@ def test_cuts_are_made_only_where_quarters_are_apart():
         assert not separable(other, arrays(other))
 
 
+@pytest.mark.parametrize(("regime", "made"), [("volume", True), ("tiny", False)])
+def test_cuts_are_made_only_where_opening_a_site_costs_little(regime, made):
+    programme = market(2, 2, 4, 6, 4, regime)
+    rounds = decomposition._Rounds(programme, arrays(programme), 0.0025, perf_counter() + 60)
+    coarse = rounds.assembled(rounds.sizes[0])
+    rounds.bounded(coarse)
+    rounds.pace = 1.0  # seconds for a column
+    assert rounds.cutting(coarse) is made
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_rounds_by_cuts_bound_and_plan(monkeypatch, seed):
     programme = market(3, 2, 5, 8, 6, "volume", seed=seed)

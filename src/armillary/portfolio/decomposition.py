@@ -55,6 +55,8 @@ LITTLE = 0.3
 NEXT, NEXT_SHARE = 2.4, 0.1
 """Columns of the next round against this one's, and of the time left, what its relaxation may take, about,
 before cuts are made instead. [-]"""
+CHARGED = 0.01
+"""Part of all cost that opening a site may be for cuts to be made. [-]"""
 HELD_SHARE, ROUND_SHARE = 0.3, 0.35
 """Of the time left where cuts are made, what may be taken to plan, and to bound before choosing anew. [-]"""
 LONG = 3.0
@@ -193,12 +195,14 @@ class _Rounds:
         return relaxed
 
     def cutting(self, coarse: Assembly) -> bool:
-        """Whether the next round's relaxation would take too long, so that cuts say more."""
+        """Whether the next relaxation takes too long, and sites cost little, as cuts open parts of them."""
+        m = coarse.matrix
+        charges = m.cost[m.blocks["opened"]]
+        if len(charges) and float(np.median(charges)) > CHARGED * self.bound:
+            return False
         most = max(self.left(), LEAST if self.best is None else 0.0)
-        return (
-            separable(self.programme, self.arrays)
-            and self.pace * (NEXT * len(coarse.matrix.cost)) ** GROWTH > NEXT_SHARE * most
-        )
+        slow = self.pace * (NEXT * len(m.cost)) ** GROWTH > NEXT_SHARE * most
+        return slow and separable(self.programme, self.arrays)
 
     def planned(self, coarse: Assembly, relaxed: highs.Solved, quick: bool = False) -> Floats:
         """A plan over the states of a round: searched if small; else rounded or held, and exchanged."""
