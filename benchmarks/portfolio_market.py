@@ -33,17 +33,19 @@ def market(
     regime: str = "volume",
     seed: int = 0,
     spread: float = 0.15,
+    scale: float | None = None,
 ) -> Programme:
     """Five streams, list prices, spot, two reservations, a tiered contract a provider, two options.
 
     regime : "volume", where sites are as large as the demand asks for and fixed charges are small against
     what is bought; "tiny", where a thousandth of that demand meets the same sites and fixed charges rule.
     spread : of the logarithm of a year's growth of chat; others are near it [-].
+    scale : part of the demand of "volume" that meets the same sites, instead of a regime's [-].
     """
     random = np.random.default_rng(seed)
     calendar = Calendar(2026, 1, quarters, discount=0.08)
     futured = fan(futures, quarters, parted=1)
-    scale = {"volume": 1.0, "tiny": 1e-3}[regime]
+    scale = scale or {"volume": 1.0, "tiny": 1e-3}[regime]
 
     def grown(start: float, growth: float, wide: float) -> np.ndarray:
         path = growing(start * scale, growth, wide * spread, futured, int(random.integers(1 << 30)), fall=0.2)

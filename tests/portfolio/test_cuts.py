@@ -28,6 +28,7 @@ MARKETS = {
     "tiny": lambda: market(2, 3, 4, 6, 4, "tiny"),
     "options by node, egress": lambda: without_favours(small(1)),
     "share": lambda: without_favours(small(2, share=0.7)),
+    "share, work without value": lambda: without_favours(small(2, share=0.7, value={"run": 0.0})),
 }
 
 
@@ -86,9 +87,9 @@ def test_a_cut_is_what_use_costs_where_it_was_made_and_less_elsewhere(begun):
     whole = highs.solve(begun.means.matrix, gap=1e-3).x[begun.cuts.first]
     others = [whole, 0.5 * (point + whole), 0.2 * point + 0.8 * whole]
     at = [begun.cuts.made(one) for one in (point, *others)]
-    for t in range(len(begun.cuts.quarters)):
-        if any(cuts[t] is None for cuts in at):
-            continue
+    with_use = [t for t in range(len(begun.cuts.quarters)) if all(cuts[t] is not None for cuts in at)]
+    assert len(with_use) > 1
+    for t in with_use:
         for one, other in zip(others, at[1:], strict=True):
             true = other[t].constant + other[t].slope @ one
             assert (at[0][t].constant + at[0][t].slope @ one <= true + 1e-6 * (1 + np.abs(true))).all()
@@ -106,11 +107,11 @@ def test_cuts_are_made_only_where_quarters_are_apart():
 @pytest.mark.parametrize(("regime", "made"), [("volume", True), ("tiny", False)])
 def test_cuts_are_made_only_where_opening_a_site_costs_little(regime, made):
     programme = market(2, 2, 4, 6, 4, regime)
-    rounds = decomposition._Rounds(programme, arrays(programme), 0.0025, perf_counter() + 60)
-    coarse = rounds.assembled(rounds.sizes[0])
-    rounds.bounded(coarse)
-    rounds.pace = 1.0  # seconds for a column
-    assert rounds.cutting(coarse) is made
+    search = decomposition._Search(programme, arrays(programme), 0.0025, perf_counter() + 60)
+    coarse = search.assembled(search.sizes[0])
+    search.bounded(coarse)
+    search.pace = 1.0  # seconds for a column
+    assert search.cutting(coarse) is made
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -118,8 +119,8 @@ def test_rounds_by_cuts_bound_and_plan(monkeypatch, seed):
     programme = market(3, 2, 5, 8, 6, "volume", seed=seed)
     scaled = arrays(programme)
     optimum = solve(programme, gap=1e-4).objective / scaled.scales.money
-    monkeypatch.setattr(decomposition._Rounds, "cutting", lambda *_: True)
-    monkeypatch.setattr(decomposition._Rounds, "bettered", lambda *_: None)
+    monkeypatch.setattr(decomposition._Search, "cutting", lambda *_: True)
+    monkeypatch.setattr(decomposition._Search, "bettered", lambda *_: None)
     best = decompose(programme, scaled, 0.0025, perf_counter() + 30)
     assert best is not None
     assert best.bound <= optimum * (1 + 1e-6)

@@ -9,10 +9,10 @@ import pytest
 from markets import small
 from portfolio_market import market
 
-from armillary.portfolio import Risk, decomposition, highs, solve, solving
+from armillary.portfolio import Risk, decomposition, highs, rounds, solve, solving
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
-from armillary.portfolio.bounds import proven
+from armillary.portfolio.bounds import lagrange, proven
 from armillary.portfolio.decomposition import decompose
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.draft import Kept
@@ -75,7 +75,8 @@ def test_any_prices_prove_a_bound():
     random = np.random.default_rng(0)
     for spread in (0.01, 0.3):
         moved = solved.duals * random.uniform(1 - spread, 1 + spread, len(solved.duals))
-        assert proven(whole, moved) < solved.value
+        assert lagrange(whole.matrix, moved) <= proven(whole, moved) < solved.value
+    assert lagrange(whole.matrix, solved.duals) == pytest.approx(solved.value, rel=1e-7)
 
 
 def test_dominated_offers_change_no_optimum():
@@ -111,7 +112,7 @@ def test_rounds_that_end_early_leave_the_rest_to_the_search_of_the_whole(monkeyp
     programme = market(2, 2, 4, 6, 4, "tiny")
     optimum = solve(programme, gap=1e-5)
     monkeypatch.setattr(solving, "WHOLE", 0)
-    monkeypatch.setattr(decomposition, "STATES", (1,))
+    monkeypatch.setattr(rounds, "STATES", (1,))
     plan = solve(programme, gap=1e-5, seconds=60)
     assert plan.objective == pytest.approx(optimum.objective, rel=3e-5)
     assert plan.bound <= optimum.objective * (1 + 1e-6)
@@ -123,11 +124,11 @@ def test_branching_over_means_raises_a_bound_that_holds(regime, monkeypatch):
     scaled = arrays(programme)
     optimum = solve(programme, gap=1e-5).objective / scaled.scales.money
     monkeypatch.setattr(decomposition, "LITTLE", -1.0)
-    rounds = decomposition._Rounds(programme, scaled, 1e-4, perf_counter() + 60)
-    coarse = rounds.assembled(rounds.sizes[0])
+    search = decomposition._Search(programme, scaled, 1e-4, perf_counter() + 60)
+    coarse = search.assembled(search.sizes[0])
     point = rounded(programme, scaled, coarse, highs.solve(coarse.matrix, relaxed=True).x)
-    rounds.refined(coarse, point)
+    search.refined(coarse, point)
     alone = highs.solve(coarse.matrix, relaxed=True).value
-    rounds.branched(coarse, point)
-    assert alone * (1 + 1e-4) < rounds.bound <= optimum * (1 + 1e-6)
-    assert optimum * (1 - 1e-5) <= rounds.value
+    search.branched(coarse, point)
+    assert alone * (1 + 1e-4) < search.bound <= optimum * (1 + 1e-6)
+    assert optimum * (1 - 1e-5) <= search.value

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from portfolio_market import market
 
-from armillary.portfolio import decomposition, highs, solve
+from armillary.portfolio import decomposition, highs, rounds, solve
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.branching import Tree
@@ -75,11 +75,11 @@ def test_every_set_that_may_be_cheaper_is_bounded_by_its_relaxation(tiny):
 
 @pytest.mark.parametrize("whole", [100_000, 0])  # columns up to which rounds keep what is at other sites
 def test_rounds_of_sets_end_at_the_optimum(monkeypatch, whole):
-    monkeypatch.setattr(decomposition, "WHOLE", whole)
+    monkeypatch.setattr(rounds, "WHOLE", whole)
     programme = market(3, 2, 4, 8, 6, "tiny")
     scaled = arrays(programme)
     optimum = solve(programme, gap=1e-5).objective / scaled.scales.money
-    monkeypatch.setattr(decomposition._Rounds, "bounded", lambda *_: pytest.fail("a round was begun"))
+    monkeypatch.setattr(decomposition._Search, "bounded", lambda *_: pytest.fail("a round was begun"))
     best = decompose(programme, scaled, 1e-3, perf_counter() + 60)
     assert best is not None
     assert best.finished

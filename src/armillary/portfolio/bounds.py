@@ -17,14 +17,7 @@ def proven(assembly: Assembly, prices: Floats) -> float:
 
     It holds for any prices, so that a solver's tolerances or an early stop cannot make it wrong.
     """
-    m = assembly.matrix
-    y = signed(m, prices)
-    reduced = m.cost - m.back(y)
-    with np.errstate(invalid="ignore"):
-        fixed = np.where(y > 0, y * m.row_lower, y * m.row_upper)
-        saved = np.where(reduced > 0, reduced * m.lower, reduced * m.upper)
-    saved[~np.isfinite(saved) & (np.abs(reduced) <= TOLERANCE)] = 0.0
-    saved[reduced == 0] = 0.0
+    fixed, saved, reduced = _parts(assembly.matrix, prices)
     # Use of one stream in one state together serves no more than its demand.
     usage = assembly.usage
     place = usage.stream * assembly.states.size + usage.state
@@ -33,7 +26,25 @@ def proven(assembly: Assembly, prices: Floats) -> float:
     np.minimum.at(rate, place, reduced[usage.column] / usage.work)
     joint = np.maximum(each, rate * assembly.demand.ravel())
     saved[usage.column] = 0.0
-    return float(np.where(y == 0, 0.0, fixed).sum() + saved.sum() + joint.sum())
+    return fixed + float(saved.sum() + joint.sum())
+
+
+def lagrange(matrix: Matrix, prices: Floats) -> float:
+    """The same of any matrix, without what an assembly says about its columns of use."""
+    fixed, saved, _ = _parts(matrix, prices)
+    return fixed + float(saved.sum())
+
+
+def _parts(m: Matrix, prices: Floats) -> tuple[float, Floats, Floats]:
+    """What the prices of rows give, what each column saves at most, and reduced costs of columns."""
+    y = signed(m, prices)
+    reduced = m.cost - m.back(y)
+    with np.errstate(invalid="ignore"):
+        fixed = np.where(y > 0, y * m.row_lower, y * m.row_upper)
+        saved = np.where(reduced > 0, reduced * m.lower, reduced * m.upper)
+    saved[~np.isfinite(saved) & (np.abs(reduced) <= TOLERANCE)] = 0.0
+    saved[reduced == 0] = 0.0
+    return float(np.where(y == 0, 0.0, fixed).sum()), saved, reduced
 
 
 def signed(matrix: Matrix, prices: Floats) -> Floats:

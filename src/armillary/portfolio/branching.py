@@ -22,7 +22,7 @@ import numpy as np
 from armillary.portfolio import highs
 from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.assembly import Assembly
-from armillary.portfolio.bounds import proven
+from armillary.portfolio.bounds import TOLERANCE, lagrange, proven
 from armillary.portfolio.calendar import Floats, Integers
 from armillary.portfolio.matrix import Matrix
 from armillary.portfolio.records import Programme
@@ -250,7 +250,9 @@ class Tree:
             unknown = not math.isfinite(limit)  # only what is not presolved stops at a bound
             found = highs.solve(part, relaxed=True, seconds=left, presolve=unknown, enough=limit)
             if found.status == "enough":
-                return node._replace(bound=limit)
+                if len(found.duals) and lagrange(part, found.duals) >= limit * (1 - TOLERANCE):
+                    return node._replace(bound=limit)
+                found = highs.solve(part, relaxed=True, seconds=left)  # it stopped by a tolerance
             if found.status == "optimal":
                 x, reduced = np.zeros(len(leaf.cost)), np.zeros(len(leaf.cost))
                 x[columns], reduced[columns] = found.x, found.reduced

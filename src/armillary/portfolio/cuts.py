@@ -4,6 +4,10 @@ With the first stage held, a quarter of one future is a small linear programme t
 any other but what contracts count as spent, which is priced instead (Lagrange). Its prices hold for every
 other first stage, too: they are a cut. A programme over the first stage and its cuts costs no more than any
 plan, whatever the number of futures; futures of a quarter with much the same demand share a cut.
+
+The method is the L-shaped one of R. M. Van Slyke and R. Wets (SIAM Journal on Applied Mathematics 17, 1969).
+Cuts are made between a good first stage and that of the bound, as in W. Ben-Ameur and J. Neto, "Acceleration
+of cutting-plane and column generation algorithms" (Networks 49, 2007).
 """
 
 from __future__ import annotations
@@ -49,20 +53,22 @@ def separable(programme: Programme, arrays: Arrays) -> bool:
 class Quarter(NamedTuple):
     """Use of one quarter as a programme of its own, for any future.
 
-    part : its columns and rows. rows : their numbers in the assembly.
+    part : its columns and rows.
     first : `[row, first-stage column]` what the first stage adds to its rows.
     nodes : of each group of columns that differ by node of the futures' tree, what a unit adds `[row]` and
-    its column for each future. low, high : `[future, row]`. only : rows that the first stage cannot break.
-    model : that HiGHS solves. order : of futures, by what they ask for.
+    its column for each future.
+    low, high : `[future, row]`.
+    adds : `[row]` to which use only adds, so that the first stage alone has to leave room.
+    model : that HiGHS solves.
+    order : of futures, by what they ask for.
     """
 
     part: Matrix
-    rows: Integers
     first: Matrix
     nodes: list[tuple[Floats, Integers]]
     low: Floats
     high: Floats
-    only: Bools
+    adds: Bools
     model: highs.Growing
     order: Integers
 
@@ -98,49 +104,49 @@ class Cuts:
         self.arrays, self.assembly = arrays, assembly
         m = self.matrix = assembly.matrix
         self.chance = programme.futures.probability
-        quarters = programme.calendar.quarters
-        names = m.row_blocks
-        listed = _rows(names, len(m.row_lower), "list price")
+        size, entry = len(m.row_lower), np.repeat(np.arange(len(m.cost)), np.diff(m.start))
+
+        def touched(entries: Bools) -> Bools:
+            """Rows with any of some entries."""
+            rows = np.zeros(size, bool)
+            rows[m.row[entries]] = True
+            return rows
+
         later, running = _later(assembly)
-        entry = np.repeat(np.arange(len(m.cost)), np.diff(m.start))
-        quarter = np.full(len(m.row_lower), -1)
-        mine = later[entry] >= 0
-        quarter[m.row[mine]] = later[entry[mine]]
-        own = (quarter >= 0) & ~listed & ~_rows(names, len(quarter), MEANS)
+        first = (later < 0) & ~running
+        self.first = np.flatnonzero(first)
+        self.quarter = quarter = np.full(size, -1)
+        used = later[entry] >= 0
+        quarter[m.row[used]] = later[entry[used]]
         # What contracts count as spent is priced.
+        self.listed = listed = _rows(m.row_blocks, size, "list price")
         self.priced = np.where(listed, np.minimum(prices, 0.0), 0.0)
-        self.first = np.flatnonzero((later < 0) & ~running)
-        held = np.zeros(len(m.cost), bool)
-        held[self.first] = True
-        # Rows of a quarter in which use only adds hold for the first stage alone, too.
-        gives = np.zeros(len(quarter), bool)
-        gives[m.row[mine & (m.value < 0)]] = True
-        takes = np.zeros(len(quarter), bool)
-        takes[m.row[held[entry] & (m.value > 0)]] = True
-        only = own & ~gives & np.isfinite(m.row_upper) & ~np.isfinite(m.row_lower)
-        touched = np.zeros(len(quarter), bool)
-        touched[m.row[held[entry]]] = True
-        alone = touched & ((quarter < 0) & ~_rows(names, len(quarter), MEANS) | only & takes | listed)
+        left_out = _rows(m.row_blocks, size, MEANS)
+        own = (quarter >= 0) & ~listed & ~left_out
+        # Rows of a quarter to which use only adds hold for the first stage alone, too.
+        adds = own & ~touched(used & (m.value < 0)) & np.isfinite(m.row_upper) & np.isneginf(m.row_lower)
+        both = adds & touched(first[entry] & (m.value > 0))
+        self.alone = touched(first[entry]) & ((quarter < 0) & ~left_out | both | listed)
+        most = _most(arrays, assembly)
+        cost, upper = m.cost - m.back(self.priced), np.where(np.isnan(most), m.upper, most)
+        use = m._replace(cost=cost, upper=upper, integer=np.zeros(len(cost), bool))
+        quarters = range(programme.calendar.quarters)
         self.quarters = [
-            self._quarter(programme, later, own & (quarter == t), only, t) for t in range(quarters)
+            self._quarter(use, np.flatnonzero(later == t), own & (quarter == t), adds, t) for t in quarters
         ]
-        self.alone, self.listed, self.quarter = alone, listed, quarter
         self.group = [np.unique(row, return_inverse=True)[1] for row in label]
         self.sizes = [int(group.max()) + 1 for group in self.group]
         self.known: list[tuple[int, float, Integers, Floats]] = []
         futures = len(self.chance)
-        self.add([self._cut(one, np.tile(prices[one.rows], (futures, 1))) for one in self.quarters])
+        self.add([
+            self._cut(one, np.tile(prices[own & (quarter == t)], (futures, 1)))
+            for t, one in enumerate(self.quarters)
+        ])  # fmt: skip
 
-    def _quarter(self, programme: Programme, later: Integers, rows: Bools, only: Bools, t: int) -> Quarter:
-        arrays, assembly, m = self.arrays, self.assembly, self.matrix
-        futures = programme.futures.size
-        columns = np.flatnonzero(later == t)
-        most = _most(arrays, assembly)
-        cost = m.cost - m.back(self.priced)
-        kept = m._replace(cost=cost, upper=np.where(np.isnan(most), m.upper, most))
-        part = kept.part(columns, rows)._replace(integer=np.zeros(len(columns), bool))
+    def _quarter(self, use: Matrix, columns: Integers, rows: Bools, adds: Bools, t: int) -> Quarter:
+        arrays, m, futures = self.arrays, self.matrix, len(self.chance)
+        part = _elastic(use.part(columns, rows), _rows(m.row_blocks, len(rows), "share")[rows], arrays)
         number = np.flatnonzero(rows)
-        part = _elastic(part, _rows(m.row_blocks, len(rows), "share")[rows], arrays)
         low, high = (np.repeat(side[number][None], futures, 0) for side in (m.row_lower, m.row_upper))
         demand = np.arange(len(rows))[m.row_blocks["demand"]].reshape(len(arrays.floor), -1)[:, t]
         for w, row in enumerate(demand):
@@ -149,19 +155,19 @@ class Cuts:
             if arrays.cluster[w] <= 0:
                 high[:, at] = arrays.demand[w, t][:, None]
         first = m.part(self.first, rows)
+        entry = np.repeat(np.arange(len(self.first)), np.diff(first.start))
         nodes = []
-        for one in assembly.bought.exercises:
-            for columns in (one.units, *(c for q, c in one.clusters if q == t)):
-                where = np.searchsorted(self.first, columns)
+        for one in self.assembly.bought.exercises:
+            for units in (one.units, *(c for q, c in one.clusters if q == t)):
+                where = np.searchsorted(self.first, units)
                 picked = np.zeros(len(self.first))
                 picked[where] = 1.0
                 each = first.times(picked)
                 if each.any():
                     nodes.append((each, where[one.node]))
-                out = np.isin(np.repeat(np.arange(len(self.first)), np.diff(first.start)), where)
-                first = first._replace(value=np.where(out, 0.0, first.value))
+                first = first._replace(value=np.where(np.isin(entry, where), 0.0, first.value))
         order = np.argsort(arrays.value @ arrays.demand[:, t], kind="stable")
-        return Quarter(part, number, first, nodes, low, high, only[rows], highs.Growing(part), order)
+        return Quarter(part, first, nodes, low, high, adds[rows], highs.Growing(part), order)
 
     def master(self, matrix: Matrix) -> highs.Growing:
         """Over the first stage, what is spent at list prices, what use costs, and what it costs groups."""
@@ -195,8 +201,8 @@ class Cuts:
         for each, column in one.nodes:
             added += point[column][:, None] * each
         low, high = one.low - added, one.high - added
-        high[:, one.only] = np.maximum(high[:, one.only], 0.0)
-        prices = np.zeros((futures, len(one.rows)))
+        high[:, one.adds] = np.maximum(high[:, one.adds], 0.0)  # a tolerance may leave less
+        prices = np.zeros(low.shape)
         for f in one.order:
             found = one.model.prices(low[f], high[f])
             if not len(found):
@@ -333,7 +339,8 @@ def _most(arrays: Arrays, assembly: Assembly) -> Floats:
 def _elastic(part: Matrix, shares: Bools, arrays: Arrays) -> Matrix:
     """With more than a provider's share at a high price, so that every first stage has some use."""
     rows = np.flatnonzero(shares)
-    price = SHARE_PRICE * float((arrays.penalty / arrays.value).max())
+    counted = arrays.value > 0
+    price = SHARE_PRICE * float((arrays.penalty[counted] / arrays.value[counted]).max(initial=0.0))
     count, none = len(rows), np.zeros(len(rows))
     return part._replace(
         cost=np.append(part.cost, none + price), lower=np.append(part.lower, none),

@@ -16,12 +16,13 @@ from armillary.portfolio.branching import Tree
 from armillary.portfolio.calendar import Floats
 from armillary.portfolio.checking import check
 from armillary.portfolio.conflicts import conflict
-from armillary.portfolio.decomposition import Best, decompose
+from armillary.portfolio.decomposition import decompose
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.plan import Plan, plan_of
 from armillary.portfolio.plan import gap as gap_of
 from armillary.portfolio.records import Programme
 from armillary.portfolio.rounding import rounded
+from armillary.portfolio.rounds import Best
 from armillary.portfolio.states import exact
 
 WHOLE = 20_000
