@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from portfolio_market import market
 
-from armillary.portfolio import decomposition, highs
+from armillary.portfolio import decomposition, highs, rounds
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.bounds import proven
@@ -118,7 +118,7 @@ def test_a_part_of_a_matrix_is_what_its_rows_and_columns_say(searched):
 def test_plans_over_their_own_sites_are_plans_of_the_whole(regime, monkeypatch):
     programme = market(2, 2, 4, 6, 4, regime)
     scaled = arrays(programme)
-    monkeypatch.setattr(decomposition, "WHOLE", 0)
+    monkeypatch.setattr(rounds, "WHOLE", 0)
     monkeypatch.setattr(decomposition, "SEARCHED", 0)
     found = decomposition.decompose(programme, scaled, 0.0025, perf_counter() + 30)
     assert found is not None
