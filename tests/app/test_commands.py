@@ -247,6 +247,22 @@ def test_a_model_type_that_is_not_known_is_told(kind, said, tmp_path, capsys):
     assert (told in err) == said
 
 
+def test_a_scenario_says_what_was_assumed_to_read_it(tmp_path, capsys):
+    sizes = {"num_hidden_layers": 16, "hidden_size": 2048, "num_attention_heads": 16, "vocab_size": 32000}
+    config = {"model_type": "newest", "intermediate_size": 8192, **sizes}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text(
+        "name: c\nclusters: {c: {provider: x, partitions: [{system: p5, count: 1}]}}\n"
+        "models: {m: {config: config.json}}\n"
+    )
+    told = f"assumed: {scenario}: models.m.config: config.json: model_type newest is not known"
+    for command in ("check", "run"):
+        code, _, err = call(command, str(scenario), capsys=capsys)
+        assert code == 0
+        assert told in err
+
+
 def test_constraints_hold(capsys):
     _, out, _ = call(*TRAIN, "--set", "tp=4", "--set", "recompute=full", "--json", capsys=capsys)
     assert {(p["layout"]["tp"], p["layout"]["recompute"]) for p in json.loads(out)["plans"]} == {(4, 2)}

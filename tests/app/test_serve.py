@@ -86,6 +86,10 @@ def test_what_nothing_holds_exits_1_with_the_constraint(capsys):
         ("serve size --model llama-3.1-8b --system p5en --rate 1 --growth 80%", "growth goes over --horizon"),
         ("serve size --model llama-3.1-8b --system p5en --rate 1 --horizon 2yr", "a horizon without growth"),
         (
+            "serve size --model llama-3.1-8b --system p5en --rate 1 --growth 80 --horizon 2yr",
+            "would be 8,000% a year; write '80%' or 0.8",
+        ),
+        (
             "serve size --model llama-3.1-8b --system p5en --rate 1 --growth 5% --from 2028-01 "
             "--until 2027-01",
             "is before --from",

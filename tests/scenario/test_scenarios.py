@@ -106,7 +106,12 @@ clusters: {c: {provider: x, partitions: [{system: p5, count: 1}]}}
 models: {m: {config: config.json}}
 """
     (tmp_path / "s.yaml").write_text(text)
-    assert read(str(tmp_path / "s.yaml"), shipped).models["m"].num_layers == 4
+    found = read(str(tmp_path / "s.yaml"), shipped)
+    assert found.models["m"].num_layers == 4
+    assert found.assumed == ()
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "newest"}))
+    (assumed,) = read(str(tmp_path / "s.yaml"), shipped).assumed
+    assert assumed.startswith("models.m.config: config.json: model_type newest is not known")
 
 
 def test_the_schema_knows_every_field():

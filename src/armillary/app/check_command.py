@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from armillary.app.options import catalog_option, echo_json, json_option
+from armillary.app.options import catalog_option, echo_json, json_option, read_scenario
 
 EXAMPLE = """
 \b
@@ -27,7 +27,7 @@ def command(scenario: str | None, schema: bool, as_json: bool, catalogs: tuple[P
 
     SCENARIO is a path or the name of a built-in scenario.
     """
-    from armillary.scenario import as_understood, json_schema, read
+    from armillary.scenario import as_understood, json_schema
 
     if schema:
         echo_json(json_schema())
@@ -36,7 +36,7 @@ def command(scenario: str | None, schema: bool, as_json: bool, catalogs: tuple[P
         raise click.UsageError("give a scenario, or --schema")
     from armillary import catalog as catalog_room
 
-    found = read(scenario, catalog_room.load(*catalogs))
+    found = read_scenario(scenario, catalog_room.load(*catalogs))
     if as_json:
         echo_json(found.as_written)
     else:

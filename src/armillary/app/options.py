@@ -17,6 +17,7 @@ from armillary.units import parse
 
 if TYPE_CHECKING:
     from armillary.catalog import Catalog
+    from armillary.scenario import Scenario
     from armillary.twin import Price
 
 
@@ -231,6 +232,22 @@ def price_of(text: str | None, system: str, known: Catalog) -> Price | None:
     if offer is None:
         return None
     return Price(offer.price, f"{offer.provider} {offer.terms}, {offer.name}")
+
+
+def read_scenario(where: str, known: Catalog) -> Scenario:
+    """Read a scenario file, or a built-in one; says on stderr what had to be assumed.
+
+    Raises
+    ------
+    InputError
+        As `armillary.scenario.read`.
+    """
+    from armillary.scenario import read
+
+    found = read(where, known)
+    for what in found.assumed:
+        click.echo(f"assumed: {where}: {what}", err=True)
+    return found
 
 
 def make_folder(path: Path) -> None:

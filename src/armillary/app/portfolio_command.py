@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from armillary.app.options import FiniteRange, catalog_option, echo_json, json_option, make_folder
+from armillary.app.options import (
+    FiniteRange,
+    catalog_option,
+    echo_json,
+    json_option,
+    make_folder,
+    read_scenario,
+)
 from armillary.app.writing import write_figure
 
 if TYPE_CHECKING:
@@ -73,13 +80,12 @@ def command(
     from armillary.app.portfolio_json import explained_json, portfolio_json
     from armillary.app.portfolio_page import figures
     from armillary.app.portfolio_view import portfolio_view, titled
-    from armillary.scenario import read
     from armillary.twin import explain
 
     if svg is not None and svg.exists() and not svg.is_dir():
         raise click.BadParameter(f"{svg} is a file; give a folder", param_hint="--svg")
     known = catalog_room.load(*catalogs)
-    asked = [read(where, known) for where in (scenario, other) if where is not None]
+    asked = [read_scenario(where, known) for where in (scenario, other) if where is not None]
     if svg is not None:
         make_folder(svg)
     found = [_answer(one, gap / 100, limit, jobs) for one in asked]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from armillary.app.options import catalog_option, echo_json, json_option, make_folder
+from armillary.app.options import catalog_option, echo_json, json_option, make_folder, read_scenario
 from armillary.app.writing import write_file
 
 EXAMPLE = """
@@ -41,13 +41,12 @@ def command(
     """
     from armillary import catalog as catalog_room
     from armillary.app import console, report_view
-    from armillary.scenario import read
     from armillary.twin import run
 
     if out is not None and out.exists() and not out.is_dir():
         raise click.BadParameter(f"{out} is a file; give a folder", param_hint="--out")
     known = catalog_room.load(*catalogs)
-    asked = read(scenario, known)
+    asked = read_scenario(scenario, known)
     if out is not None:
         make_folder(out)
     if asked.serving and "serving" in asked.questions:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DAY = 86400.0
 YEAR = 365.25 * DAY
+MOST_BARE = 10.0
+"""Growth of a year as a bare number up to which it is a factor; beyond, a percentage is meant. [-]"""
 TAIL = 3.09
 """Normal quantile of 99.9%, at which lengths that are given by percentiles are cut. [-]"""
 
@@ -164,11 +166,7 @@ def years_ahead(
         if given:
             raise InputError("a horizon without growth; say how much a year with --growth, e.g. '80%'")
         return None
-    part = (
-        -share(growth.strip()[1:], "--growth")
-        if growth.strip().startswith("-")
-        else share(growth, "--growth", 100.0)
-    )
+    part = _yearly(growth)
     if horizon is not None and since is None and until is None:
         return part, parse(horizon, "s") / YEAR
     if horizon is not None or since is None or until is None:
@@ -177,6 +175,18 @@ def years_ahead(
     if days < 0:
         raise InputError(f"--until {until} is before --from {since}")
     return part, days * DAY / YEAR
+
+
+def _yearly(text: str) -> float:
+    """Part added in a year: '80%', '0.8', '-5%'; a bare number that is large is likely a percentage."""
+    bare = text.strip()
+    if bare.startswith("-"):
+        return -share(bare[1:], "--growth")
+    part = share(bare, "--growth", 100.0)
+    if part > MOST_BARE and not bare.endswith("%"):
+        instead = f"write '{part:g}%' or {part / 100:g}"
+        raise InputError(f"--growth {bare!r} would be {part:,.0%} a year; {instead}")
+    return part
 
 
 def _day(text: str, option: str) -> date:

@@ -12,7 +12,13 @@ from typing import Any
 from armillary.catalog import Accelerator, Catalog, System
 from armillary.errors import ArmillaryError, InputError, did_you_mean
 from armillary.machine import Machine, Partition, Ring, preset_rings
-from armillary.model import Architecture, Transformer, customise, from_hugging_face, transformer
+from armillary.model import (
+    Architecture,
+    Transformer,
+    customise,
+    hugging_face_record,
+    transformer,
+)
 from armillary.scenario.months import MONTH, QUARTER, later
 from armillary.scenario.portfolio_resolve import purchasing
 from armillary.scenario.purchasing import Purchasing
@@ -43,6 +49,7 @@ class Resolver:
     def __init__(self, spec: ScenarioSpec, catalog: Catalog, folder: FilePath) -> None:
         self.spec, self.catalog, self.folder = spec, catalog, folder
         self.problems: list[Problem] = []
+        self.assumed: list[str] = []
 
     def attempt(self, path: Path, what: Callable[[], Any], hint: str = "") -> Any:
         """Run `what`; an error of ours becomes a problem at `path`, and None comes back."""
@@ -89,6 +96,7 @@ class Resolver:
             serving,
             horizon,
             bought,
+            tuple(self.assumed),
         )
 
     def purchasing(
@@ -277,8 +285,15 @@ class Resolver:
                     Problem(place, f"config: takes no other fields, got {', '.join(changes)}")
                 )
             path = self.folder / spec.config
-            built: Transformer | None = self.attempt((*place, "config"), lambda: from_hugging_face(path))
-            return built
+
+            def built() -> Transformer:
+                read = hugging_face_record(path)
+                if read.note:
+                    self.assumed.append(f"models.{name}.config: {path.name}: {read.note}")
+                return transformer(read)
+
+            from_file: Transformer | None = self.attempt((*place, "config"), built)
+            return from_file
         like = spec.like or ""
         record = self.attempt((*place, "like"), lambda: self.catalog.model(like))
         if record is None:

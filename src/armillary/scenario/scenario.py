@@ -162,3 +162,5 @@ class Scenario:
     """None where the file has no date to begin with."""
     purchasing: Purchasing | None = None
     """What can be bought; None where the file has no portfolio."""
+    assumed: tuple[str, ...] = ()
+    """What had to be assumed to read the file, each by the field it is about."""
