@@ -7,7 +7,8 @@ import pytest
 from armillary.errors import ScenarioError
 from armillary.scenario import deployment_file
 from armillary.scenario.deployment_file import builtin_deployments, parse_deployment, read_deployment
-from armillary.scenario.deployment_reference import deployment_reference
+from armillary.scenario.deployment_schema import DeploymentSpec
+from armillary.scenario.reference import reference
 
 GOOD = """\
 name: good
@@ -118,7 +119,7 @@ def test_all_problems_at_once(shipped):
 
 def test_the_docs_hold_the_reference_and_the_built_in_file():
     page = (Path(__file__).parents[2] / "docs" / "deployments.md").read_text("utf-8")
-    assert deployment_reference().strip() in page
+    assert reference(DeploymentSpec).strip() in page
     written = Path(deployment_file.__file__).parent / "deployments" / "two-regions.yaml"
     assert written.read_text("utf-8") in page
 

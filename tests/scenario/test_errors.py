@@ -110,7 +110,7 @@ def test_the_good_one_is_understood(shipped):
         ("count: 4", "count: 1:30", "valid integer, got '1:30'"),
         ("layers: 30", "name: other", "models.mine.name: unknown field"),
         ("layers: 30", "layers: x", "s.yaml:10:37: error: models.mine.layers: "),
-        ("{like: deepseek-v3, layers: 30}", "5", "must be a catalog name, or like: or config:, got 5"),
+        ("{like: deepseek-v3, layers: 30}", "5", "must be a name, or like: or config:, got 5"),
         ("tp: [1, 2]", "sharding: 1", "cannot constrain 'sharding'\n"),
         ("oversubscription: 2", "oversubscription: true", "must be a number, got True"),
         ("oversubscription: 2", "rings: 5", "must be a list, got 5"),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
-
 from pydantic import BaseModel, ValidationError
 
 from armillary.errors import did_you_mean
+from armillary.scenario.schema_types import KIND, kinds, known_fields, may_be_a_name
 from armillary.scenario.yaml_source import Path, Problem, Source
 
 MOST_SHOWN = 60
@@ -34,46 +32,38 @@ def field_problems(error: ValidationError, source: Source, root: type[BaseModel]
         match item["type"]:
             case "missing":
                 path, message = (*path, str(item["loc"][-1])), "is missing"
+            case "too_short" if any(
+                len(e["loc"]) > len(item["loc"]) and e["loc"][: len(item["loc"])] == item["loc"]
+                for e in every
+            ):
+                continue  # its items have problems of their own
             case "extra_forbidden":
-                known = known_fields(root, path[:-1])
+                known = known_fields(root, path[:-1], source.data)
                 message = f"unknown field{did_you_mean(str(path[-1]), known)}"
                 hint = f"known: {', '.join(known)}" if known else ""
             case "literal_error":
                 message = f"must be {item['ctx']['expected']}, got {item['input']!r}"
+            case "union_tag_not_found":
+                hint = f"one of {', '.join(kinds(root, path))}"
+                path, message = (*path, KIND), "is missing"
+            case "union_tag_invalid":
+                known, tag = kinds(root, path), item["ctx"]["tag"]
+                path = (*path, KIND)
+                message = f"must be {' or '.join(map(repr, known))}, got {tag!r}{did_you_mean(tag, known)}"
             case "value_error":
                 pass
-            case "model_type" | "dict_type":
+            case "string_type" if known_fields(root, path):
+                continue  # an entry that is no name; what is wrong with it as a mapping is said as well
+            case "model_type" | "dict_type" if may_be_a_name(root, path):
+                fields = " or ".join(f"{field}:" for field in known_fields(root, path))
+                message = f"must be a name, or {fields}, got {short(item['input'])}"
+            case "model_type" | "dict_type" | "model_attributes_type":
                 message = f"must be a mapping of fields, got {short(item['input'])}"
             case "tuple_type":
                 message = f"must be a list, got {short(item['input'])}"
             case _:
                 message = f"{message[0].lower()}{message[1:]}, got {short(item['input'])}"
         found.append(Problem(path, message, hint))
-    return found
-
-
-def known_fields(root: type[BaseModel], path: Path) -> list[str]:
-    """Names of the fields that the mapping at a place of the file may have.
-
-    Examples
-    --------
-    >>> from armillary.scenario.schema import ScenarioSpec
-    >>> known_fields(ScenarioSpec, ("clusters", "ohio", "partitions", 0))
-    ['system', 'count', 'ready']
-    """
-    here: Any = root
-    for part in path:
-        here = _inside(here, part)
-    model = _model(here)
-    return [] if model is None else [f.alias or name for name, f in model.model_fields.items()]
-
-
-def models_inside(kind: Any) -> list[type[BaseModel]]:
-    """Schemas of parts that a field's type holds: itself, of its entries, or of its items."""
-    found = [model] if (model := _model(kind)) is not None else []
-    for one in _members(kind):
-        if get_origin(one) in (dict, tuple, list):
-            found += [m for argument in get_args(one) if (m := _model(argument)) is not None]
     return found
 
 
@@ -92,29 +82,3 @@ def in_file(loc: tuple[int | str, ...], source: Source) -> Path:
         if (*path, part) in source.places:
             path = (*path, part)
     return path
-
-
-def _inside(kind: Any, part: str | int) -> Any:
-    """Type of a part: a field of a model, an entry of a mapping or of a list."""
-    model = _model(kind)
-    if model is not None:
-        fields = {f.alias or name: f for name, f in model.model_fields.items()}
-        return fields[str(part)].annotation if part in fields else None
-    for one in _members(kind):
-        arguments = get_args(one)
-        if get_origin(one) is dict and len(arguments) == 2:
-            return arguments[1]
-        if get_origin(one) in (tuple, list) and arguments:
-            return arguments[0]
-    return None
-
-
-def _model(kind: Any) -> type[BaseModel] | None:
-    for one in _members(kind):
-        if isinstance(one, type) and issubclass(one, BaseModel):
-            return one
-    return None
-
-
-def _members(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)

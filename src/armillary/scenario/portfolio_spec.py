@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import Field, StrictBool
 
 from armillary.scenario.fields import (
     Change,
@@ -215,39 +215,3 @@ class PortfolioSpec(Part):
     contracts: dict[Name, CommitmentSpec] = Field({}, description="Commitments by name")
     options: dict[Name, RightSpec] = Field({}, description="Rights to more, by name")
     training: ProgrammeSpec = Field(ProgrammeSpec(), description="Models to be trained")
-
-
-TABLES: dict[str, type[BaseModel]] = {
-    "skus": SkuSpec,
-    "sites": SiteSpec,
-    "offers": PurchaseSpec,
-    "contracts": CommitmentSpec,
-    "options": RightSpec,
-    "generations": GenerationSpec,
-    "data": DataSpec,
-}
-"""Parts of the portfolio by the table that they are entries of."""
-INSIDE: dict[str, type[BaseModel]] = {
-    "futures": FuturesSpec,
-    "risk": RiskSpec,
-    "training": ProgrammeSpec,
-    "ramp": RampSpec,
-    "milestones": MilestoneSpec,
-    "tiers": TierSpec,
-    "budgets": BudgetSpec,
-}
-"""Parts of the portfolio by the field that holds them."""
-
-
-def part_at(path: tuple[str | int, ...]) -> type[BaseModel]:
-    """The part that a mapping of the portfolio is, by its keys and indices below ``portfolio``."""
-    part: type[BaseModel] = PortfolioSpec
-    keys = [key for key in path if isinstance(key, str)]
-    while keys:
-        key = keys.pop(0)
-        if key in TABLES and keys:
-            keys.pop(0)  # the entry's name
-            part = TABLES[key]
-        else:
-            part = INSIDE.get(key, part)
-    return part

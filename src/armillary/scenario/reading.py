@@ -8,50 +8,18 @@ from typing import Any
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from armillary.catalog import Catalog
 from armillary.errors import CatalogError, ScenarioError, did_you_mean
-from armillary.scenario.field_errors import in_file, short
-from armillary.scenario.portfolio_spec import part_at
+from armillary.scenario.field_errors import field_problems
 from armillary.scenario.resolve import resolve
 from armillary.scenario.scenario import Scenario
-from armillary.scenario.schema import (
-    ClusterSpec,
-    ContractSpec,
-    FactSpec,
-    ModelSpec,
-    NetworkSpec,
-    OptionSpec,
-    PartitionSpec,
-    RingSpec,
-    ScenarioSpec,
-    TrainingSpec,
-)
-from armillary.scenario.serving_spec import AgentsSpec, DemandSpec, ServingSpec, TargetsSpec
+from armillary.scenario.schema import ScenarioSpec
 from armillary.scenario.yaml_source import Path, Problem, Source, as_mapping, printable, read_yaml
 from armillary.serving.diurnal import DAY
 
 MOST_BYTES = 1_000_000
-INSIDE: dict[str, type[BaseModel]] = {
-    "partitions": PartitionSpec,
-    "network": NetworkSpec,
-    "rings": RingSpec,
-    "option": OptionSpec,
-    "facts": FactSpec,
-    "demand": DemandSpec,
-    "targets": TargetsSpec,
-    "agents": AgentsSpec,
-}
-"""Parts by the field that holds them."""
-ENTRIES: dict[str, type[BaseModel]] = {
-    "clusters": ClusterSpec,
-    "models": ModelSpec,
-    "contracts": ContractSpec,
-}
-"""Parts by the table that they are entries of."""
-KINDS: dict[str, type[BaseModel]] = {"training": TrainingSpec, "serving": ServingSpec}
-"""Entries of `workloads` by their kind."""
 
 
 def builtin_names() -> list[str]:
@@ -111,56 +79,12 @@ def parse(text: str, name: str, catalog: Catalog, folder: FilePath) -> Scenario:
     try:
         spec = ScenarioSpec.model_validate(source.data)
     except ValidationError as error:
-        problems = _problems(error, source) + _unknown_systems(source, catalog)
+        problems = field_problems(error, source, ScenarioSpec) + _unknown_systems(source, catalog)
         raise ScenarioError(source.render(problems)) from None
     scenario, problems = resolve(spec, catalog, folder)
     if scenario is None:
         raise ScenarioError(source.render(problems))
     return scenario
-
-
-def _problems(error: ValidationError, source: Source) -> list[Problem]:
-    found = []
-    every = error.errors(include_url=False)
-    for item in every:
-        path = in_file(item["loc"], source)
-        message, hint = item["msg"].removeprefix("Value error, "), ""
-        match item["type"]:
-            case "missing":
-                path, message = (*path, str(item["loc"][-1])), "is missing"
-            case "too_short" if any(
-                len(e["loc"]) > len(item["loc"]) and e["loc"][: len(item["loc"])] == item["loc"]
-                for e in every
-            ):
-                continue  # its items have problems of their own
-            case "extra_forbidden":
-                known = _fields_at(path[:-1], source)
-                message = f"unknown field{did_you_mean(str(path[-1]), known)}"
-                hint = f"known: {', '.join(known)}" if known else ""
-            case "literal_error":
-                message = f"must be {item['ctx']['expected']}, got {item['input']!r}"
-            case "union_tag_not_found":
-                path, message = (*path, "kind"), "is missing"
-                hint = f"one of {', '.join(KINDS)}"
-            case "union_tag_invalid":
-                known = list(KINDS)
-                tag = item["ctx"]["tag"]
-                path = (*path, "kind")
-                message = f"must be {' or '.join(map(repr, known))}, got {tag!r}{did_you_mean(tag, known)}"
-            case "value_error":
-                pass
-            case "string_type" if path[:1] == ("models",) and len(path) == 2:
-                continue  # an entry that is no name; what is wrong with it as a mapping is said as well
-            case "model_type" | "dict_type" if path[:1] == ("models",) and len(path) == 2:
-                message = f"must be a catalog name, or like: or config:, got {short(item['input'])}"
-            case "model_type" | "dict_type" | "model_attributes_type":
-                message = f"must be a mapping of fields, got {short(item['input'])}"
-            case "tuple_type":
-                message = f"must be a list, got {short(item['input'])}"
-            case _:
-                message = f"{message[0].lower()}{message[1:]}, got {short(item['input'])}"
-        found.append(Problem(path, message, hint))
-    return found
 
 
 def _unknown_systems(source: Source, catalog: Catalog) -> list[Problem]:
@@ -176,25 +100,6 @@ def _unknown_systems(source: Source, catalog: Catalog) -> list[Problem]:
                 except CatalogError as error:
                     found.append(Problem(("clusters", name, "partitions", i, "system"), str(error)))
     return found
-
-
-def _fields_at(path: Path, source: Source) -> list[str]:
-    """Names of the fields that the mapping at `path` may have."""
-    table = path[0] if path else ""
-    in_table = table in ENTRIES or table == "workloads"
-    fields = path[2:] if in_table else path  # behind a table and its entry's name
-    held = [p for p in fields if isinstance(p, str)]
-    part: type[BaseModel] = ScenarioSpec
-    if table == "portfolio":
-        part = part_at(path[1:])
-    elif held:
-        part = INSIDE.get(held[-1], ScenarioSpec)
-    elif table == "workloads":
-        entry = as_mapping(as_mapping(as_mapping(source.data).get("workloads")).get(str(path[1])))
-        part = KINDS[str(entry["kind"])]
-    elif path:
-        part = ENTRIES.get(str(table), ScenarioSpec)
-    return [f.alias or name for name, f in part.model_fields.items()]
 
 
 def as_understood(scenario: Scenario) -> str:

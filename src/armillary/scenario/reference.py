@@ -1,29 +1,23 @@
-"""The reference of scenario files as Markdown, made from the schema: the fields exist in one place only."""
+"""The reference of a kind of file as Markdown, made from its schema: the fields exist in one place only."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel
 
-from armillary.scenario import portfolio_spec
-from armillary.scenario.reading import ENTRIES, INSIDE, KINDS
-from armillary.scenario.schema import NetworkSpec, ScenarioSpec
+from armillary.scenario.schema import NetworkSpec
+from armillary.scenario.schema_types import every_part
 
 
-def reference() -> str:
-    """Tables of every field: name, default, meaning."""
-    parts: list[tuple[str, Any]] = [("the file", ScenarioSpec)]
-    parts += [(f"an entry of `{name}`", part) for name, part in ENTRIES.items()]
-    parts += [(f"an entry of `workloads`, `kind: {name}`", part) for name, part in KINDS.items()]
-    parts += [(f"`{name}`", part) for name, part in INSIDE.items()]
-    parts.append(("`portfolio`", portfolio_spec.PortfolioSpec))
-    parts += [
-        (f"an entry of `{name}` of the portfolio", part) for name, part in portfolio_spec.TABLES.items()
-    ]
-    parts += [(f"`{name}` of the portfolio", part) for name, part in portfolio_spec.INSIDE.items()]
+def reference(root: type[BaseModel]) -> str:
+    """Tables of every field of files: name, default, meaning; outer parts first.
+
+    Parameters
+    ----------
+    root : type of BaseModel
+        Schema of the whole file: `ScenarioSpec` or `DeploymentSpec`.
+    """
     lines: list[str] = []
-    for title, part in parts:
+    for title, part in every_part(root):
         lines += [f"### {title[0].upper()}{title[1:]}", "", "| field | default | meaning |", "|---|---|---|"]
         for name, field in part.model_fields.items():
             default = "needed" if field.is_required() else _default(field.default)
@@ -39,4 +33,6 @@ def _default(value: object) -> str:
         return "one flat ring"
     if isinstance(value, BaseModel):
         return "its own defaults"
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else f"{value}"
