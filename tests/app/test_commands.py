@@ -263,6 +263,20 @@ def test_a_scenario_says_what_was_assumed_to_read_it(tmp_path, capsys):
         assert told in err
 
 
+def test_a_deployment_is_checked(tmp_path, capsys):
+    code, _, err = call("check", "--deployment", "two-regions", capsys=capsys)
+    assert (code, err) == (0, "two-regions: no problems found\n")
+    wrong = tmp_path / "d.yaml"
+    wrong.write_text("name: d\npools: {one: {modl: x}}\ntraffic: {}\n")
+    code, _, err = call("check", "--deployment", str(wrong), capsys=capsys)
+    assert code == 2
+    assert f"{wrong}:2:21: error: pools.one.modl: unknown field; did you mean 'model'?" in err
+    assert f"{wrong}:3:10: error: traffic: must have at least 1 entry, has 0" in err
+    code, _, err = call("check", "--deployment", "two-regions", "--json", capsys=capsys)
+    assert code == 2
+    assert "only checked" in err
+
+
 def test_constraints_hold(capsys):
     _, out, _ = call(*TRAIN, "--set", "tp=4", "--set", "recompute=full", "--json", capsys=capsys)
     assert {(p["layout"]["tp"], p["layout"]["recompute"]) for p in json.loads(out)["plans"]} == {(4, 2)}

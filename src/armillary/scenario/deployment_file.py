@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from importlib import resources
 from pathlib import Path as FilePath
 from typing import TypeVar
 
@@ -23,7 +22,8 @@ from armillary.scenario.deployment_schema import (
     TrafficSpec,
 )
 from armillary.scenario.field_errors import field_problems
-from armillary.scenario.yaml_source import Path, Problem, read_yaml
+from armillary.scenario.files import builtin, mapping, written
+from armillary.scenario.yaml_source import Path, Problem
 from armillary.serving.calibration import engines
 from armillary.serving.degrees import degree_fault
 from armillary.serving.demand import Demand, requests
@@ -38,7 +38,6 @@ from armillary.serving.requests import Requests
 from armillary.serving.service import KnownOutage, Service, Stream, check_lengths, pool_for, replayed
 from armillary.serving.traces import read as read_trace
 
-MOST_BYTES = 1_000_000
 MOST_REQUESTS = 50_000_000
 """Of drawn traffic; more is for `serve day`. [-]"""
 T = TypeVar("T")
@@ -46,8 +45,7 @@ T = TypeVar("T")
 
 def builtin_deployments() -> list[str]:
     """Names of the deployment files that come with the package."""
-    folder = resources.files("armillary.scenario").joinpath("deployments")
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return builtin("deployment")
 
 
 def read_deployment(where: str, catalog: Catalog) -> Service:
@@ -58,29 +56,8 @@ def read_deployment(where: str, catalog: Catalog) -> Service:
     ScenarioError
         With one line a problem: ``file:line:column: error: field: cause``, and hints.
     """
-    path, names = FilePath(where), builtin_deployments()
-    if where in names and not path.is_file():
-        text = (
-            resources.files("armillary.scenario").joinpath("deployments", f"{where}.yaml").read_text("utf-8")
-        )
-        return parse_deployment(text, f"{where}.yaml", catalog, FilePath())
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-        if len(raw) > MOST_BYTES:
-            raise ScenarioError(f"{where}: error: is larger than {MOST_BYTES:,} bytes")
-        text = raw.decode("utf-8")
-    except FileNotFoundError:
-        raise ScenarioError(
-            f"{where}: error: no such file, and no built-in deployment{did_you_mean(where, names)}\n"
-            f"  hint: built-in deployments are {', '.join(names)}"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ScenarioError(f"{where}: error: is not UTF-8 text (byte {error.start})") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ScenarioError(f"{where}: error: cannot be read: {reason}") from None
-    return parse_deployment(text, where, catalog, path.parent)
+    text, name, folder = written(where, "deployment")
+    return parse_deployment(text, name, catalog, folder)
 
 
 def parse_deployment(text: str, name: str, catalog: Catalog, folder: FilePath) -> Service:
@@ -91,13 +68,7 @@ def parse_deployment(text: str, name: str, catalog: Catalog, folder: FilePath) -
     ScenarioError
         As `read_deployment`.
     """
-    source = read_yaml(text, name)
-    if source.problems:
-        raise ScenarioError(source.render(source.problems))
-    if not isinstance(source.data, dict):
-        raise ScenarioError(
-            f"{name}:1:1: error: a deployment is a mapping of fields, got {type(source.data).__name__}"
-        )
+    source = mapping(text, name, "deployment")
     try:
         spec = DeploymentSpec.model_validate(source.data)
     except ValidationError as error:

@@ -37,6 +37,9 @@ def field_problems(error: ValidationError, source: Source, root: type[BaseModel]
                 for e in every
             ):
                 continue  # its items have problems of their own
+            case "too_short":
+                least, has = item["ctx"]["min_length"], item["ctx"]["actual_length"]
+                message = f"must have at least {least} {'entry' if least == 1 else 'entries'}, has {has}"
             case "extra_forbidden":
                 known = known_fields(root, path[:-1], source.data)
                 message = f"unknown field{did_you_mean(str(path[-1]), known)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -11,21 +10,19 @@ import yaml
 from pydantic import ValidationError
 
 from armillary.catalog import Catalog
-from armillary.errors import CatalogError, ScenarioError, did_you_mean
+from armillary.errors import CatalogError, ScenarioError
 from armillary.scenario.field_errors import field_problems
+from armillary.scenario.files import builtin, mapping, written
 from armillary.scenario.resolve import resolve
 from armillary.scenario.scenario import Scenario
 from armillary.scenario.schema import ScenarioSpec
 from armillary.scenario.yaml_source import Path, Problem, Source, as_mapping, printable, read_yaml
 from armillary.serving.diurnal import DAY
 
-MOST_BYTES = 1_000_000
-
 
 def builtin_names() -> list[str]:
     """Names of the scenarios that come with the package."""
-    folder = resources.files("armillary.scenario").joinpath("builtin")
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return builtin("scenario")
 
 
 def read(where: str, catalog: Catalog) -> Scenario:
@@ -36,29 +33,8 @@ def read(where: str, catalog: Catalog) -> Scenario:
     ScenarioError
         With one line a problem: ``file:line:column: error: field: cause``, and hints.
     """
-    path = FilePath(where)
-    if where in builtin_names() and not path.is_file():  # a folder of that name may hold its report
-        file = resources.files("armillary.scenario").joinpath("builtin", f"{where}.yaml")
-        return parse(file.read_text("utf-8"), f"{where}.yaml", catalog, FilePath())
-    try:
-        with path.open("rb") as file_:
-            raw = file_.read(MOST_BYTES + 1)
-        if len(raw) > MOST_BYTES:
-            raise ScenarioError(f"{where}: error: is larger than {MOST_BYTES:,} bytes")
-        text = raw.decode("utf-8")
-    except FileNotFoundError:
-        names = builtin_names()
-        raise ScenarioError(
-            f"{where}: error: no such file, and no built-in scenario{did_you_mean(where, names)}\n"
-            f"  hint: built-in scenarios are {', '.join(names)}"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ScenarioError(f"{where}: error: is not UTF-8 text (byte {error.start})") from None
-    except (OSError, ValueError) as error:
-        raise ScenarioError(
-            f"{where}: error: cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
-    return parse(text, where, catalog, path.parent)
+    text, name, folder = written(where, "scenario")
+    return parse(text, name, catalog, folder)
 
 
 def parse(text: str, name: str, catalog: Catalog, folder: FilePath) -> Scenario:
@@ -69,13 +45,7 @@ def parse(text: str, name: str, catalog: Catalog, folder: FilePath) -> Scenario:
     ScenarioError
         As `read`.
     """
-    source = read_yaml(text, name)
-    if source.problems:
-        raise ScenarioError(source.render(source.problems))
-    if not isinstance(source.data, dict):
-        raise ScenarioError(
-            f"{name}:1:1: error: a scenario is a mapping of fields, got {type(source.data).__name__}"
-        )
+    source = mapping(text, name, "scenario")
     try:
         spec = ScenarioSpec.model_validate(source.data)
     except ValidationError as error:
