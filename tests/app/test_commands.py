@@ -247,36 +247,6 @@ def test_a_model_type_that_is_not_known_is_told(kind, said, tmp_path, capsys):
     assert (told in err) == said
 
 
-def test_a_scenario_says_what_was_assumed_to_read_it(tmp_path, capsys):
-    sizes = {"num_hidden_layers": 16, "hidden_size": 2048, "num_attention_heads": 16, "vocab_size": 32000}
-    config = {"model_type": "newest", "intermediate_size": 8192, **sizes}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    scenario = tmp_path / "s.yaml"
-    scenario.write_text(
-        "name: c\nclusters: {c: {provider: x, partitions: [{system: p5, count: 1}]}}\n"
-        "models: {m: {config: config.json}}\n"
-    )
-    told = f"assumed: {scenario}: models.m.config: config.json: model_type newest is not known"
-    for command in ("check", "run"):
-        code, _, err = call(command, str(scenario), capsys=capsys)
-        assert code == 0
-        assert told in err
-
-
-def test_a_deployment_is_checked(tmp_path, capsys):
-    code, _, err = call("check", "--deployment", "two-regions", capsys=capsys)
-    assert (code, err) == (0, "two-regions: no problems found\n")
-    wrong = tmp_path / "d.yaml"
-    wrong.write_text("name: d\npools: {one: {modl: x}}\ntraffic: {}\n")
-    code, _, err = call("check", "--deployment", str(wrong), capsys=capsys)
-    assert code == 2
-    assert f"{wrong}:2:21: error: pools.one.modl: unknown field; did you mean 'model'?" in err
-    assert f"{wrong}:3:10: error: traffic: must have at least 1 entry, has 0" in err
-    code, _, err = call("check", "--deployment", "two-regions", "--json", capsys=capsys)
-    assert code == 2
-    assert "only checked" in err
-
-
 def test_constraints_hold(capsys):
     _, out, _ = call(*TRAIN, "--set", "tp=4", "--set", "recompute=full", "--json", capsys=capsys)
     assert {(p["layout"]["tp"], p["layout"]["recompute"]) for p in json.loads(out)["plans"]} == {(4, 2)}
@@ -323,15 +293,6 @@ def test_bad_input_and_infeasible_wishes_have_words_and_codes(change, code, says
     assert got == code
     assert says in err
     assert "Traceback" not in err + out
-
-
-def test_check_refuses_with_places(tmp_path, capsys):
-    path = tmp_path / "s.yaml"
-    path.write_text("name: x\nclusters: {a: {provider: b, partitions: [{system: p5, count: -1}]}}\n")
-    code, out, err = call("check", str(path), capsys=capsys)
-    assert (code, out) == (2, "")
-    assert f"{path}:2:62: error: clusters.a.partitions[0].count" in err
-    assert not err.startswith("error: ")
 
 
 def test_run_writes_one_self_contained_report(tmp_path, capsys):

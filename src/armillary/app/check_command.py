@@ -34,15 +34,17 @@ def command(
     """
     from armillary.scenario import as_understood, json_schema
 
+    if deployment and (schema or as_json):
+        raise click.UsageError(
+            f"--{'schema' if schema else 'json'} is of scenarios; a deployment is only checked"
+        )
     if schema:
         echo_json(json_schema())
         return
     if scenario is None:
-        raise click.UsageError("give a scenario, or --schema")
+        raise click.UsageError(f"give a {'deployment' if deployment else 'scenario, or --schema'}")
     from armillary import catalog as catalog_room
 
-    if deployment and as_json:
-        raise click.UsageError("--json is of scenarios; a deployment is only checked")
     if deployment:
         from armillary.scenario.deployment_file import read_deployment
 

@@ -239,7 +239,7 @@ def read_scenario(where: str, known: Catalog) -> Scenario:
 
     Raises
     ------
-    InputError
+    ScenarioError
         As `armillary.scenario.read`.
     """
     from armillary.scenario import read

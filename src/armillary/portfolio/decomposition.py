@@ -97,7 +97,7 @@ class _Search(Rounds):
         if relaxed.status != "optimal":
             return None
         self.pace = max(self.pace, relaxed.seconds / columns**GROWTH)
-        self.slow, self.basis = relaxed.seconds, relaxed.basis
+        self.slow, self.basis = relaxed.seconds, self.basis or relaxed.basis
         if self.cutting(coarse):
             return relaxed
         relaxed, least = counted(coarse, relaxed, max(self.left(), 1.0))

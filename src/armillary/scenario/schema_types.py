@@ -57,9 +57,9 @@ def every_part(root: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
             for how, part in _held(kind):
                 if part in parts:
                     continue
-                title = how.format(f"`{name}`") + (
-                    f", `{KIND}: {_kinds(part)[0]}`" if len(_parts(_entry(kind))) > 1 else ""
-                )
+                title = how.format(f"`{name}`")
+                told = _kinds(part) if len(_held(kind)) > 1 else []  # of several at one place
+                title += "".join(f", `{KIND}: {one}`" for one in told)
                 title += f" of `{within[outer]}`" if title in titles else ""
                 found.append((title, part))
                 titles.add(title)
@@ -95,7 +95,7 @@ def _held(kind: Any) -> list[tuple[str, type[BaseModel]]]:
 
 
 def _entry(kind: Any) -> Any:
-    """Type of the entries of a mapping or the items of a list; itself of others."""
+    """Type of the entries of a mapping or the items of a list; None of others."""
     for one in _members(kind):
         arguments = get_args(one)
         if get_origin(one) is dict and len(arguments) == 2:
