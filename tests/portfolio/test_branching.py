@@ -103,14 +103,14 @@ def test_relaxations_solved_from_where_the_one_before_was_are_those_solved_anew(
     random = np.random.default_rng(0)
     for _ in range(4):
         upper = np.append(random.integers(0, 2, len(opened) - 1).astype(float), 1.0)
-        found = model.solve(opened, upper * 0, upper, searched.row, 0.0, 3.0)
+        found = model.solve(opened, upper * 0, upper, (searched.row, 0.0, 3.0))
         high, most = m.upper.copy(), m.row_upper.copy()
         high[opened], most[searched.row] = upper, 3.0
         anew = highs.solve(m._replace(row_upper=most), relaxed=True, upper=high)
         assert found.value == pytest.approx(anew.value, rel=1e-7)
-    anew = model.solve(opened, upper * 0, upper * 0 + 1, searched.row, 0.0, 3.0)
-    closed = model.solve(opened, upper * 0, upper * 0, searched.row, 0.0, 3.0)
-    model.solve(opened, upper * 0, upper * 0 + 1, searched.row, 0.0, 3.0)
+    anew = model.solve(opened, upper * 0, upper * 0 + 1, (searched.row, 0.0, 3.0))
+    closed = model.solve(opened, upper * 0, upper * 0, (searched.row, 0.0, 3.0))
+    model.solve(opened, upper * 0, upper * 0 + 1, (searched.row, 0.0, 3.0))
     enough = (anew.value + closed.value) / 2
-    early = model.solve(opened, upper * 0, upper * 0, searched.row, 0.0, 3.0, enough)
+    early = model.solve(opened, upper * 0, upper * 0, ((searched.row, 0.0, 3.0)), enough)
     assert early.status == "enough"

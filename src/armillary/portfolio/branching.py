@@ -276,7 +276,7 @@ class Tree:
         model = self.models.get()
         found = model.solve(
             self.columns, node.lower[self.present], node.upper[self.present],
-            self.row, node.fewest, node.most, enough, self.until - perf_counter(),
+            (self.row, node.fewest, node.most), enough, self.until - perf_counter(),
         )  # fmt: skip
         self.models.put(model)
         if not len(found.duals):

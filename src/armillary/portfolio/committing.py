@@ -17,12 +17,16 @@ from armillary.portfolio.records import PAY_AS_YOU_GO, Contract
 
 
 class Committed(NamedTuple):
-    """By contract and tier: signed, total; spend : state, column; shortfall : year, state, column."""
+    """By contract and tier: signed, total; spend : state, column; shortfall : year, state, column.
+
+    least_paid : what is paid under each tier at least, discounted [scaled money].
+    """
 
     contract: Integers
     tier: Integers
     signed: Integers
     total: Integers
+    least_paid: Floats
     spend: list[tuple[Integers, Integers]]
     shortfall: list[tuple[Integers, Integers, Integers]]
     rebate: list[tuple[Integers, Integers, Integers, Floats]]
@@ -61,15 +65,15 @@ def commit(draft: Draft, usage: Usage, bought: Bought) -> Committed:
     tier = np.array([k for _, k in which], np.int64)
     least = np.array([programme.contracts[c].tiers[k].least for c, k in which]) / money
     most = np.array([programme.contracts[c].tiers[k].most for c, k in which]) / money
-    needed = [_least_paid(draft, programme.contracts[c], k) for c, k in which]
-    affordable = np.array(needed) <= draft.cutoff
+    least_paid = np.array([_least_paid(draft, programme.contracts[c], k) for c, k in which])
+    affordable = least_paid <= draft.cutoff
     signed = build.columns("signed", len(which), upper=affordable.astype(float), integer=True)
     total = build.columns("committed", len(which), upper=most)
     for name, limit, sign in (("least", least, -1.0), ("most", most, 1.0)):
         rows = build.rows(f"{name} committed", len(which), upper=0.0)
         build.put(rows, total, sign)
         build.put(rows, signed, -sign * limit)
-    done = Committed(contract, tier, signed, total, [], [], [])
+    done = Committed(contract, tier, signed, total, least_paid, [], [], [])
     if not which:
         return done
     forced = np.array([one.signed for one in programme.contracts], float)

@@ -137,6 +137,7 @@ class Cuts:
         self.group = [np.unique(row, return_inverse=True)[1] for row in label]
         self.sizes = [int(group.max()) + 1 for group in self.group]
         self.known: list[tuple[int, float, Integers, Floats]] = []
+        self._master: tuple[Matrix, highs.Growing] | None = None
         futures = len(self.chance)
         self.add([
             self._cut(one, np.tile(prices[own & (quarter == t)], (futures, 1)))
@@ -170,7 +171,15 @@ class Cuts:
         return Quarter(part, first, nodes, low, high, adds[rows], highs.Growing(part), order)
 
     def master(self, matrix: Matrix) -> highs.Growing:
-        """Over the first stage, what is spent at list prices, what use costs, and what it costs groups."""
+        """Over the first stage, what is spent at list prices, what use costs, and what it costs groups.
+
+        The last one is kept: asked for the same matrix again, it goes on from where it was.
+        """
+        if self._master is None or self._master[0] is not matrix:
+            self._master = matrix, self._built(matrix)
+        return self._master[1]
+
+    def _built(self, matrix: Matrix) -> highs.Growing:
         listed, quarter, first = self.listed, self.quarter, len(self.first)
         low = np.where(listed | (quarter < 0), matrix.row_lower, -np.inf)
         part = matrix._replace(row_lower=low).part(self.first, self.alone)
@@ -266,10 +275,10 @@ class Cuts:
         first stage, bound
             The cheapest one seen, as a point of the assembly; and what all plans cost at least.
         """
-        good = around[self.first]
+        good, model = around[self.first], self.master(matrix)
         cuts = self.made(good)
-        self.add(cuts)
-        least, model = self.cost(good, cuts), self.master(matrix)
+        self.add(cuts, model)
+        least = self.cost(good, cuts)
         bound, still = -math.inf, 0
         while True:
             solved = model.solved(until - perf_counter())

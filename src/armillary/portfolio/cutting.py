@@ -8,22 +8,26 @@ import numpy as np
 
 from armillary.portfolio import highs
 from armillary.portfolio.assembly import Assembly
+from armillary.portfolio.barring import barred, large
 from armillary.portfolio.bounds import proven
 from armillary.portfolio.calendar import Floats, Integers
 from armillary.portfolio.carrying import purchased
 from armillary.portfolio.cuts import Cuts
 from armillary.portfolio.grouping import labelled
 from armillary.portfolio.matrix import Matrix
+from armillary.portfolio.recourse import WORKERS
 from armillary.portfolio.rounding import narrowed, open_sites, rounded
 from armillary.portfolio.rounds import LEAST, Rounds
 
 HELD_SHARE, ROUND_SHARE = 0.3, 0.35
 """Of the time left where cuts are made, what may be taken to plan, and to bound before choosing anew. [-]"""
+BAR_SHARE = 0.4
+"""Of the time left, what looking at large tiers may take. [-]"""
 LONG = 3.0
 """Times the time of a plan that have to be left for choosing anew. [-]"""
 BETTER = 0.005
 """By which a plan has to be cheaper than the one before for cuts to be made anew. [-]"""
-NEAR = 0.006
+NEAR = 0.003
 """How near a plan is to the bound of what is chosen in it where it is good enough. [-]"""
 GROUPS = 5
 """Groups of futures in a quarter that share cuts. [-]"""
@@ -39,6 +43,7 @@ def planned_and_bounded(rounds: Rounds, coarse: Assembly, point: Floats) -> None
         rounds.refined(coarse, point)
     known = rounds.value
     if rounds.left() > LONG * took and not rounds.finished():
+        _bar(rounds)
         cuts = _cuts(rounds)
         if cuts is None:
             return
@@ -52,6 +57,15 @@ def planned_and_bounded(rounds: Rounds, coarse: Assembly, point: Floats) -> None
             cuts = _cuts(rounds)
         if cuts is not None:
             _bounded(rounds, cuts, bought, rounds.until)
+
+
+def _bar(rounds: Rounds) -> None:
+    """Bar tiers that no cheaper plan signs, where that takes little of the time left."""
+    means, left = rounds.assembled(rounds.sizes[0]), rounds.left()
+    tiers = large(means, rounds.value)
+    if len(tiers) * rounds.slow < BAR_SHARE * WORKERS * left:
+        out = barred(means, rounds.basis, rounds.value, perf_counter() + BAR_SHARE * left)
+        rounds.barred |= np.isin(means.committed.signed, out)
 
 
 def _cuts(rounds: Rounds) -> Cuts | None:

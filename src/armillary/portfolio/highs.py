@@ -145,18 +145,17 @@ class Relaxation:
         columns: Integers,
         lower: Floats,
         upper: Floats,
-        row: int,
-        row_lower: float,
-        row_upper: float,
+        row: tuple[int, float, float] | None = None,
         enough: float = math.inf,
         seconds: float = math.inf,
     ) -> Solved:
-        """Minimise with other bounds of some columns and of one row.
+        """Minimise with other bounds of some columns, and of one row.
 
         Parameters
         ----------
         columns, lower, upper : array
-        row, row_lower, row_upper
+        row : tuple or None
+            Its number and bounds.
         enough : float
             Bound at which to stop: what costs more is of no interest.
         seconds : float
@@ -165,7 +164,8 @@ class Relaxation:
         began = perf_counter()
         model = self._model
         model.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
-        model.changeRowBounds(row, row_lower, row_upper)
+        if row is not None:
+            model.changeRowBounds(*row)
         model.setOptionValue("objective_bound", enough)
         # The limit is of all runs of a model together.
         model.setOptionValue("time_limit", model.getRunTime() + max(seconds, 0.01))
