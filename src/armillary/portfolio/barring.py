@@ -63,4 +63,5 @@ def barred(assembly: Assembly, basis: highs.Basis | None, value: float, until: f
         return len(found.duals) > 0 and proven(held, found.duals) >= value
 
     with ThreadPoolExecutor(WORKERS) as both:
-        return tiers[np.array(list(both.map(dear, tiers.tolist())), bool)]
+        out: Integers = tiers[np.array(list(both.map(dear, tiers.tolist())), bool)]
+    return out

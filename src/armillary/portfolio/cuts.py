@@ -6,15 +6,12 @@ other first stage, too: they are a cut. A programme over the first stage and its
 plan, whatever the number of futures; futures of a quarter with much the same demand share a cut.
 
 The method is the L-shaped one of R. M. Van Slyke and R. Wets (SIAM Journal on Applied Mathematics 17, 1969).
-Cuts are made between a good first stage and that of the bound, as in W. Ben-Ameur and J. Neto, "Acceleration
-of cutting-plane and column generation algorithms" (Networks 49, 2007).
 """
 
 from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +19,7 @@ import numpy as np
 from armillary.portfolio import highs
 from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.assembly import Assembly
-from armillary.portfolio.calendar import Floats, Integers
+from armillary.portfolio.calendar import Floats, Integers, sums
 from armillary.portfolio.matrix import Bools, Matrix
 from armillary.portfolio.records import Programme
 from armillary.portfolio.recourse import WORKERS
@@ -31,16 +28,6 @@ MEANS = ("use if opened", "give if opened", "use at home", "cluster or nothing",
 """Rows that hold in the mean of futures or for whole runs alone, which cuts leave out."""
 SHARE_PRICE = 10.0
 """Price of work beyond a provider's share, in the largest penalty. [-]"""
-VIOLATED = 1e-7
-"""Part of what a group costs by which a cut has to be missed to be added. [-]"""
-BETWEEN = 0.5
-"""Where cuts are made, on the way from the first stage of a plan to that of the bound. [-]"""
-SLOW = 2e-4
-"""Rise of the bound in a round, as a share of it, below which cuts are no longer worth their time. [-]"""
-STILL = 3
-"""Rounds with such a rise, one after the other, that end it. [-]"""
-LEAST = -1e6
-"""Below which no group of futures costs, in scaled money, as long as it has no cut. [-]"""
 
 
 def separable(programme: Programme, arrays: Arrays) -> bool:
@@ -84,7 +71,7 @@ class Cut(NamedTuple):
 
 
 class Cuts:
-    """A programme over the first stage, which cuts make better.
+    """Cuts, as they are made.
 
     Parameters
     ----------
@@ -96,6 +83,17 @@ class Cuts:
         Of its rows, in its relaxation.
     label : array
         `[quarter, future]` groups of futures that share cuts.
+
+    Attributes
+    ----------
+    first : array
+        Columns of the assembly that are the first stage.
+    alone, listed : array
+        Which of its rows hold for the first stage by itself; what contracts count as spent.
+    quarter : array
+        Of its rows with use, -1 of others.
+    group, constant, start, column, value : array
+        Of each cut, its group, its constant, and from where to where its entries over the first stage are.
     """
 
     def __init__(
@@ -103,7 +101,7 @@ class Cuts:
     ) -> None:
         self.arrays, self.assembly = arrays, assembly
         m = self.matrix = assembly.matrix
-        self.chance = programme.futures.probability
+        self.chance, self.prices = programme.futures.probability, prices
         size, entry = len(m.row_lower), np.repeat(np.arange(len(m.cost)), np.diff(m.start))
 
         def touched(entries: Bools) -> Bools:
@@ -134,10 +132,12 @@ class Cuts:
         self.quarters = [
             self._quarter(use, np.flatnonzero(later == t), own & (quarter == t), adds, t) for t in quarters
         ]
-        self.group = [np.unique(row, return_inverse=True)[1] for row in label]
-        self.sizes = [int(group.max()) + 1 for group in self.group]
-        self.known: list[tuple[int, float, Integers, Floats]] = []
-        self._master: tuple[Matrix, highs.Growing] | None = None
+        self.label = [np.unique(row, return_inverse=True)[1] for row in label]
+        self.sizes = [int(group.max()) + 1 for group in self.label]
+        self.ends = np.cumsum([0, *self.sizes])
+        self.groups = int(self.ends[-1])
+        self.group, self.constant = np.zeros(0, np.int64), np.zeros(0)
+        self.start, self.column, self.value = np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0)
         futures = len(self.chance)
         self.add([
             self._cut(one, np.tile(prices[own & (quarter == t)], (futures, 1)))
@@ -170,39 +170,12 @@ class Cuts:
         order = np.argsort(arrays.value @ arrays.demand[:, t], kind="stable")
         return Quarter(part, first, nodes, low, high, adds[rows], highs.Growing(part), order)
 
-    def master(self, matrix: Matrix) -> highs.Growing:
-        """Over the first stage, what is spent at list prices, what use costs, and what it costs groups.
-
-        The last one is kept: asked for the same matrix again, it goes on from where it was.
-        """
-        if self._master is None or self._master[0] is not matrix:
-            self._master = matrix, self._built(matrix)
-        return self._master[1]
-
-    def _built(self, matrix: Matrix) -> highs.Growing:
-        listed, quarter, first = self.listed, self.quarter, len(self.first)
-        low = np.where(listed | (quarter < 0), matrix.row_lower, -np.inf)
-        part = matrix._replace(row_lower=low).part(self.first, self.alone)
-        model = highs.Growing(part, presolve=True)
-        spending, quarters = np.flatnonzero(listed), len(self.quarters)
-        groups = model.columns(np.zeros(sum(self.sizes)), LEAST, np.inf)
-        spent = model.columns(np.zeros(len(spending)), 0.0, np.inf)
-        model.entries((np.cumsum(self.alone) - 1)[spending], spent, -1.0)
-        cost = model.columns(np.ones(quarters), LEAST * len(self.chance), np.inf)
-        ends = np.cumsum([0, *self.sizes])
-        for t in range(quarters):
-            mine = quarter[spending] == t
-            columns = np.concatenate([cost[t : t + 1], spent[mine], groups[ends[t] : ends[t + 1]]])
-            values = np.concatenate([[1.0], self.priced[spending[mine]], -np.ones(self.sizes[t])])
-            model.row(0.0, np.inf, columns, values)
-        for group, constant, inside, slope in self.known:
-            model.row(constant, np.inf, np.append(inside, first + group), np.append(-slope, 1.0))
-        return model
-
     def made(self, point: Floats) -> list[Cut | None]:
-        """Cuts at a first stage, by quarter; none where a quarter has no use that goes with it."""
+        """Make cuts at a first stage, by quarter; none where a quarter has no use that goes with it."""
         with ThreadPoolExecutor(WORKERS) as both:
-            return list(both.map(lambda one: self._made(one, point), self.quarters))
+            found = list(both.map(lambda one: self._made(one, point), self.quarters))
+        self.add(found)
+        return found
 
     def _made(self, one: Quarter, point: Floats) -> Cut | None:
         futures = len(self.chance)
@@ -233,71 +206,34 @@ class Cuts:
             np.add.at(slope, (futures, column), -(prices @ each))
         return Cut(fixed.sum(1) + saved.sum(1), slope)
 
-    def add(
-        self, cuts: list[Cut | None], model: highs.Growing | None = None, x: Floats | None = None
-    ) -> None:
-        """Keep cuts of groups of futures; a master programme gets those that its point `x` misses."""
-        group, first = -1, len(self.first)
-        for t, cut in enumerate(cuts):
-            for g in range(self.sizes[t]):
-                group += 1
-                if cut is None:
-                    continue
-                chance = np.where(self.group[t] == g, self.chance, 0.0)
-                constant, slope = float(chance @ cut.constant), chance @ cut.slope
+    def add(self, found: list[Cut | None]) -> None:
+        """Keep cuts of groups of futures."""
+        group, constant, columns, values = [], [], [], []
+        for t, cut in enumerate(found):
+            for g in range(self.sizes[t]) if cut is not None else ():
+                assert cut is not None
+                chance = np.where(self.label[t] == g, self.chance, 0.0)
+                slope = chance @ cut.slope
                 inside = np.flatnonzero(slope)
-                if x is not None:
-                    missed = constant + float(slope @ x[:first]) - x[first + group]
-                    if missed < VIOLATED * abs(x[first + group]):
-                        continue
-                self.known.append((group, constant, inside, slope[inside]))
-                if model is not None:
-                    model.row(
-                        constant, np.inf, np.append(inside, first + group), np.append(-slope[inside], 1.0)
-                    )
+                group.append(self.ends[t] + g)
+                constant.append(float(chance @ cut.constant))
+                columns.append(inside)
+                values.append(slope[inside])
+        sizes = np.array([len(one) for one in columns], np.int64)
+        self.group = np.append(self.group, np.array(group, np.int64))
+        self.constant = np.append(self.constant, constant)
+        self.start = np.append(self.start, self.start[-1] + np.cumsum(sizes))
+        self.column = np.concatenate([self.column, *columns])
+        self.value = np.concatenate([self.value, *values])
 
-    def raised(self, matrix: Matrix, around: Floats, until: float, near: float = 0.0) -> tuple[Floats, float]:
-        """Make cuts until the bound hardly rises or the time is over.
+    def at(self, stage: Floats) -> Floats:
+        """What each cut says that its group costs."""
+        sums = np.concatenate([[0.0], np.cumsum(self.value * stage[self.column])])
+        return np.asarray(self.constant + sums[self.start[1:]] - sums[self.start[:-1]])
 
-        Parameters
-        ----------
-        matrix : Matrix
-            The assembly's, or one that differs in bounds, or in what plans may cost.
-        around : array
-            A point of the assembly whose first stage is that of a good plan.
-        until : float
-            Time limit, of the performance counter. [s]
-        near : float
-            How near the cheapest first stage is to the bound where this ends, as a share of it. [-]
-
-        Returns
-        -------
-        first stage, bound
-            The cheapest one seen, as a point of the assembly; and what all plans cost at least.
-        """
-        good, model = around[self.first], self.master(matrix)
-        cuts = self.made(good)
-        self.add(cuts, model)
-        least = self.cost(good, cuts)
-        bound, still = -math.inf, 0
-        while True:
-            solved = model.solved(until - perf_counter())
-            if solved.status == "infeasible":
-                bound = math.inf
-            if solved.status != "optimal":
-                break
-            still = still + 1 if solved.value < bound + SLOW * abs(solved.value) else 0
-            bound = max(bound, solved.value)
-            if still == STILL or perf_counter() > until or least - bound <= near * abs(bound):
-                break
-            point = good + BETWEEN * (solved.x[: len(good)] - good)
-            cuts = self.made(point)
-            self.add(cuts, model, solved.x)
-            if (cost := self.cost(point, cuts)) < least:
-                good, least = point, cost
-        out = np.zeros(len(matrix.cost))
-        out[self.first] = good
-        return out, bound
+    def back(self, weight: Floats) -> Floats:
+        """What weights of cuts add to the cost of the first stage."""
+        return sums(self.column, np.repeat(weight, np.diff(self.start)) * self.value, len(self.first))
 
     def cost(self, point: Floats, cuts: list[Cut | None]) -> float:
         """What a first stage costs with the use that cuts made there are about."""

@@ -13,6 +13,7 @@ from armillary.portfolio.bounds import proven
 from armillary.portfolio.calendar import Floats, Integers
 from armillary.portfolio.carrying import purchased
 from armillary.portfolio.cuts import Cuts
+from armillary.portfolio.first_stage import FirstStage
 from armillary.portfolio.grouping import labelled
 from armillary.portfolio.matrix import Matrix
 from armillary.portfolio.recourse import WORKERS
@@ -44,19 +45,19 @@ def planned_and_bounded(rounds: Rounds, coarse: Assembly, point: Floats) -> None
     known = rounds.value
     if rounds.left() > LONG * took and not rounds.finished():
         _bar(rounds)
-        cuts = _cuts(rounds)
-        if cuts is None:
+        first = _first_stage(rounds)
+        if first is None:
             return
-        point = _bounded(rounds, cuts, bought, perf_counter() + ROUND_SHARE * rounds.left())
-        if rounds.is_new(cuts.assembly, point):
-            bought = _planned(rounds, cuts.assembly, point) or bought
+        point = _bounded(rounds, first, bought, perf_counter() + ROUND_SHARE * rounds.left())
+        if rounds.is_new(first.cuts.assembly, point):
+            bought = _planned(rounds, first.cuts.assembly, point) or bought
     else:
-        cuts = None
+        first = None
     if rounds.left() > 0 and not rounds.finished():
-        if cuts is None or rounds.value < known * (1 - BETTER):
-            cuts = _cuts(rounds)
-        if cuts is not None:
-            _bounded(rounds, cuts, bought, rounds.until)
+        if first is None or rounds.value < known * (1 - BETTER):
+            first = _first_stage(rounds)
+        if first is not None:
+            _bounded(rounds, first, bought, rounds.until)
 
 
 def _bar(rounds: Rounds) -> None:
@@ -68,8 +69,8 @@ def _bar(rounds: Rounds) -> None:
         rounds.barred |= np.isin(means.committed.signed, out)
 
 
-def _cuts(rounds: Rounds) -> Cuts | None:
-    """Cuts over all plans that cost no more than the best; None where their prices take too long."""
+def _first_stage(rounds: Rounds) -> FirstStage | None:
+    """Over all plans that cost no more than the best; None where prices for cuts take too long."""
     means = rounds.assembled(rounds.sizes[0])
     left = max(rounds.left(), 1.0)
     relaxed = highs.solve(means.matrix, relaxed=True, seconds=left, presolve=False, basis=rounds.basis)
@@ -78,16 +79,17 @@ def _cuts(rounds: Rounds) -> Cuts | None:
     if relaxed.status != "optimal":
         return None
     rounds.raise_bound(proven(means, relaxed.duals))
-    return Cuts(rounds.programme, rounds.arrays, means, relaxed.duals, _groups(rounds))
+    cuts = Cuts(rounds.programme, rounds.arrays, means, relaxed.duals, _groups(rounds))
+    return FirstStage(cuts, means.matrix)
 
 
-def _bounded(rounds: Rounds, cuts: Cuts, bought: dict[tuple[int, int], float], until: float) -> Floats:
+def _bounded(rounds: Rounds, first: FirstStage, bought: dict[tuple[int, int], float], until: float) -> Floats:
     """Raise the bound by cuts around purchases: a point of means with what they would choose, if any."""
-    means = cuts.assembly
+    means = first.cuts.assembly
     good = highs.solve(_buying(rounds, means, bought), relaxed=True).x
     if not len(good):
         return good
-    x, bound = cuts.raised(means.matrix, good, until)
+    x, bound = first.raised(good, until)
     rounds.raise_bound(bound)
     if until >= rounds.until:
         return np.zeros(0)
@@ -115,7 +117,7 @@ def _planned(rounds: Rounds, coarse: Assembly, point: Floats) -> dict[tuple[int,
         return {}
     cuts = Cuts(rounds.programme, rounds.arrays, few, means.duals, _groups(rounds))
     left = max(rounds.left(), LEAST if rounds.best is None else 0.0)
-    stage, _ = cuts.raised(m, means.x, perf_counter() + HELD_SHARE * left, NEAR)
+    stage, _ = FirstStage(cuts, m).raised(means.x, perf_counter() + HELD_SHARE * left, NEAR)
     columns = np.concatenate([few.bought.columns, few.bought.clusters.column])
     m.lower[columns] = m.upper[columns] = np.clip(stage[columns], 0.0, m.upper[columns])
     found = highs.solve(m, relaxed=True)

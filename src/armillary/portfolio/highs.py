@@ -196,14 +196,19 @@ class Growing:
         self._model.addCols(count, cost, low, up, 0, none.astype(np.int32), none.astype(np.int32), none)
         return np.arange(first, first + count)
 
-    def entries(self, rows: Integers, columns: Integers, value: float) -> None:
-        """Set entries, one for each pair."""
-        for row, column in zip(rows, columns, strict=True):
-            self._model.changeCoeff(int(row), int(column), value)
+    def rows(self, lower: Floats, start: Integers, columns: Integers, values: Floats) -> None:
+        """Add rows of at least `lower`, by their entries from `start`."""
+        none, begins = np.full(len(lower), np.inf), start[:-1].astype(np.int32)
+        self._model.addRows(len(lower), lower, none, len(values), begins, columns.astype(np.int32), values)
 
-    def row(self, lower: float, upper: float, columns: Integers, values: Floats) -> None:
-        """Add a row."""
-        self._model.addRow(lower, upper, len(columns), columns.astype(np.int32), values)
+    def basis(self) -> Basis:
+        """Where it is."""
+        held = self._model.getBasis()
+        return _statuses(held.col_status), _statuses(held.row_status)
+
+    def begin(self, basis: Basis) -> None:
+        """Go on from there."""
+        self._model.setBasis(_begun(basis))
 
     def prices(self, lower: Floats, upper: Floats) -> Floats:
         """Duals with other bounds of the rows that it was begun with; empty where there is no optimum."""
