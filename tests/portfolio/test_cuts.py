@@ -55,7 +55,8 @@ def begun(request):
 def test_cuts_never_cost_more_than_the_optimum(begun):
     first = FirstStage(begun.cuts, begun.means.matrix)
     before = first.solved().bound
-    _, bound = first.raised(begun.relaxed.x, perf_counter() + 60)
+    first.begin(begun.relaxed.x)
+    _, bound = first.raised(perf_counter() + 60)
     optimum = highs.solve(begun.whole.matrix, gap=1e-7).value
     assert before <= bound <= optimum * (1 + 1e-6)
 
@@ -72,7 +73,9 @@ def test_where_nothing_is_left_out_cuts_end_at_the_relaxation_over_all_futures()
         for m in held:
             m.lower[m.blocks[name]] = m.upper[m.blocks[name]] = value
     relaxed = highs.solve(held[0], relaxed=True)
-    stage, bound = FirstStage(begun.cuts, held[0]).raised(relaxed.x, perf_counter() + 60)
+    first = FirstStage(begun.cuts, held[0])
+    first.begin(relaxed.x)
+    stage, bound = first.raised(perf_counter() + 60)
     optimum = highs.solve(held[1], relaxed=True).value
     assert highs.solve(held[0], relaxed=True).value < optimum * (1 - 1e-4)
     assert bound == pytest.approx(optimum, rel=3e-3)

@@ -19,15 +19,18 @@ from armillary.portfolio.matrix import Matrix
 from armillary.portfolio.recourse import WORKERS
 from armillary.portfolio.rounding import narrowed, open_sites, rounded
 from armillary.portfolio.rounds import LEAST, Rounds
+from armillary.portfolio.tier_tree import TierTree
 
-HELD_SHARE, ROUND_SHARE = 0.3, 0.35
-"""Of the time left where cuts are made, what may be taken to plan, and to bound before choosing anew. [-]"""
+HELD_SHARE = 0.3
+"""Of the time left, what making a plan may take. [-]"""
 BAR_SHARE = 0.4
 """Of the time left, what looking at large tiers may take. [-]"""
 LONG = 3.0
-"""Times the time of a plan that have to be left for choosing anew. [-]"""
-BETTER = 0.005
-"""By which a plan has to be cheaper than the one before for cuts to be made anew. [-]"""
+"""Times the time of a plan that have to be left for looking at tiers, and for choosing anew. [-]"""
+APART = 2.5
+"""Times the time of a plan that have to be left for plans to be parted by tiers. [-]"""
+BETTER = 0.003
+"""By which a first stage has to be cheaper than the best plan for a plan to be made of it. [-]"""
 NEAR = 0.003
 """How near a plan is to the bound of what is chosen in it where it is good enough. [-]"""
 GROUPS = 5
@@ -42,22 +45,33 @@ def planned_and_bounded(rounds: Rounds, coarse: Assembly, point: Floats) -> None
     took = rounds.pricing = perf_counter() - began
     if rounds.best is None:
         rounds.refined(coarse, point)
-    known = rounds.value
     if rounds.left() > LONG * took and not rounds.finished():
         _bar(rounds)
-        first = _first_stage(rounds)
-        if first is None:
-            return
-        point = _bounded(rounds, first, bought, perf_counter() + ROUND_SHARE * rounds.left())
-        if rounds.is_new(first.cuts.assembly, point):
-            bought = _planned(rounds, first.cuts.assembly, point) or bought
-    else:
-        first = None
-    if rounds.left() > 0 and not rounds.finished():
-        if first is None or rounds.value < known * (1 - BETTER):
-            first = _first_stage(rounds)
-        if first is not None:
-            _bounded(rounds, first, bought, rounds.until)
+    first = _first_stage(rounds) if rounds.left() > 0 and not rounds.finished() else None
+    if first is None:
+        return
+    means = first.cuts.assembly
+
+    def around(matrix: Matrix) -> Floats:
+        chosen = _holding(rounds, means._replace(matrix=matrix))
+        for m in (chosen, matrix):  # what is chosen may not go with the tiers of the part
+            if len(x := highs.solve(_buying(means, m, bought), relaxed=True).x):
+                return x
+        return x
+
+    def begin(prices: Floats) -> Cuts:
+        return Cuts(rounds.programme, rounds.arrays, means, prices, _groups(rounds))
+
+    tree = TierTree(first, rounds.bound, begin, around, rounds.basis)
+    while rounds.left() > 0 and not rounds.finished() and not tree.over:
+        enough = rounds.value * (1 - rounds.gap)
+        cheaper = rounds.value * (1 - BETTER)
+        stage = tree.step(enough, cheaper, rounds.until, rounds.left() > APART * took)
+        rounds.raise_bound(min(tree.bound, enough))
+        if len(stage) and rounds.left() > LONG * took:
+            point = _chosen(rounds, means, stage)
+            if rounds.is_new(means, point):
+                bought = _planned(rounds, means, point) or bought
 
 
 def _bar(rounds: Rounds) -> None:
@@ -83,20 +97,13 @@ def _first_stage(rounds: Rounds) -> FirstStage | None:
     return FirstStage(cuts, means.matrix)
 
 
-def _bounded(rounds: Rounds, first: FirstStage, bought: dict[tuple[int, int], float], until: float) -> Floats:
-    """Raise the bound by cuts around purchases: a point of means with what they would choose, if any."""
-    means = first.cuts.assembly
-    good = highs.solve(_buying(rounds, means, bought), relaxed=True).x
-    if not len(good):
-        return good
-    x, bound = first.raised(good, until)
-    rounds.raise_bound(bound)
-    if until >= rounds.until:
-        return np.zeros(0)
-    m = means.matrix._replace(lower=means.matrix.lower.copy(), upper=means.matrix.upper.copy())
-    columns = means.bought.columns
-    m.lower[columns] = m.upper[columns] = np.clip(x[columns], 0.0, m.upper[columns])
-    relaxed = highs.solve(m, relaxed=True, seconds=max(rounds.left(), 1.0)).x
+def _chosen(rounds: Rounds, means: Assembly, stage: Floats) -> Floats:
+    """A point of means with what purchases would choose, if any."""
+    m, columns = means.matrix, means.bought.columns
+    lower, upper = m.lower.copy(), m.upper.copy()
+    lower[columns] = upper[columns] = np.clip(stage[columns], 0.0, upper[columns])
+    held, left = m._replace(lower=lower, upper=upper), max(rounds.left(), 1.0)
+    relaxed = highs.solve(held, relaxed=True, seconds=left).x
     return rounded(rounds.programme, rounds.arrays, means, relaxed) if len(relaxed) else relaxed
 
 
@@ -117,7 +124,9 @@ def _planned(rounds: Rounds, coarse: Assembly, point: Floats) -> dict[tuple[int,
         return {}
     cuts = Cuts(rounds.programme, rounds.arrays, few, means.duals, _groups(rounds))
     left = max(rounds.left(), LEAST if rounds.best is None else 0.0)
-    stage, _ = FirstStage(cuts, m).raised(means.x, perf_counter() + HELD_SHARE * left, NEAR)
+    first = FirstStage(cuts, m)
+    first.begin(means.x)
+    stage, _ = first.raised(perf_counter() + HELD_SHARE * left, NEAR)
     columns = np.concatenate([few.bought.columns, few.bought.clusters.column])
     m.lower[columns] = m.upper[columns] = np.clip(stage[columns], 0.0, m.upper[columns])
     found = highs.solve(m, relaxed=True)
@@ -126,22 +135,23 @@ def _planned(rounds: Rounds, coarse: Assembly, point: Floats) -> dict[tuple[int,
     return purchased(few, stage)
 
 
-def _buying(rounds: Rounds, assembly: Assembly, bought: dict[tuple[int, int], float]) -> Matrix:
-    """The assembly's matrix with what is chosen and bought held."""
-    m = _holding(rounds, assembly)
+def _buying(assembly: Assembly, m: Matrix, bought: dict[tuple[int, int], float]) -> Matrix:
+    """A matrix of an assembly with what is bought held."""
     purchases, columns = assembly.bought.purchases, assembly.bought.columns
     keys = zip(purchases.offer.tolist(), purchases.start.tolist(), strict=True)
+    lower, upper = m.lower.copy(), m.upper.copy()
     units = np.array([bought.get(key, 0.0) for key in keys])
-    m.lower[columns] = m.upper[columns] = np.clip(units, 0.0, m.upper[columns])
-    return m
+    lower[columns] = upper[columns] = np.clip(units, 0.0, upper[columns])
+    return m._replace(lower=lower, upper=upper)
 
 
 def _holding(rounds: Rounds, assembly: Assembly) -> Matrix:
-    """The assembly's matrix with what is chosen held, and without what is closed."""
+    """The assembly's matrix with what is chosen held, within its bounds, and without what is closed."""
     m = assembly.matrix
     lower, upper = m.lower.copy(), m.upper.copy()
     for name, value in rounds.held(assembly).items():
-        lower[m.blocks[name]] = upper[m.blocks[name]] = value
+        block = m.blocks[name]
+        lower[block] = upper[block] = np.clip(value, lower[block], upper[block])
     _, columns = narrowed(rounds.programme, rounds.arrays, assembly, lower, upper)
     inside = np.zeros(len(upper), bool)
     inside[columns] = True

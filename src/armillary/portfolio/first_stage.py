@@ -23,9 +23,9 @@ from armillary.portfolio.matrix import Bools, Matrix
 
 BETWEEN = 0.5
 """Where cuts are made, on the way from the first stage of a plan to that of the bound. [-]"""
-SLOW = 2e-4
+SLOW = 3e-4
 """Rise of the bound in a round, as a share of it, below which cuts are no longer worth their time. [-]"""
-STILL = 3
+STILL = 2
 """Rounds with such a rise, one after the other, that end it. [-]"""
 VIOLATED = 1e-7
 """Part of what a group costs by which a cut has to be missed to be added. [-]"""
@@ -42,10 +42,15 @@ BASIC = 1
 
 
 class Staged(NamedTuple):
-    """What was found: the status as of a solver, the first stage, and what all plans cost at least."""
+    """What was found.
+
+    status : as of a solver. stage : the first stage. value : what it costs with the purchases that there are.
+    bound : what all plans cost at least.
+    """
 
     status: str
     stage: Floats
+    value: float
     bound: float
 
 
@@ -57,7 +62,14 @@ class FirstStage:
     cuts : Cuts
         It gets more as they are made.
     matrix : Matrix
-        Its assembly's, or one that differs in bounds, or in what plans may cost.
+        Its assembly's, or one that differs in bounds.
+
+    Attributes
+    ----------
+    least : float
+        What the cheapest first stage costs with the use that cuts made there are about. [scaled money]
+    buys : array
+        Which columns are purchases that there are.
     """
 
     def __init__(self, cuts: Cuts, matrix: Matrix) -> None:
@@ -82,10 +94,10 @@ class FirstStage:
         self.buys = self._bought.copy()
         self.buys[: len(cuts.first)] &= worth[cuts.first]
         self._basis: highs.Basis | None = None
-        self._stale = False
+        self._stale = True
+        self._good, self.least = np.zeros(len(cuts.first)), math.inf
         self._cut_basis, self._order = np.zeros(0, np.int8), np.zeros(0, np.int64)
         self._stage, self._use = np.zeros(len(self.part.cost)), np.zeros(cuts.groups)
-        self._build()
 
     def _of(self, block: slice) -> Bools:
         """Which columns are of a block of the assembly's."""
@@ -94,17 +106,26 @@ class FirstStage:
             (first >= block.start) & (first < block.stop), np.zeros(self.cuts.listed.sum(), bool)
         )
 
-    def raised(self, around: Floats, until: float, near: float = 0.0) -> tuple[Floats, float]:
-        """Make cuts until the bound hardly rises or the time is over.
+    def of_cheapest(self, columns: Integers) -> Floats:
+        """What the cheapest first stage has of some columns of the assembly."""
+        return self._good[np.searchsorted(self.cuts.first, columns)]
+
+    def begin(self, around: Floats) -> None:
+        """Begin with the first stage of a point of the assembly that is near a good plan."""
+        self._good = around[self.cuts.first]
+        self.least = self.cuts.cost(self._good, self.cuts.made(self._good))
+
+    def raised(self, until: float, near: float = 0.0, enough: float = math.inf) -> tuple[Floats, float]:
+        """Make cuts until the bound hardly rises or the time is over, and go on where it was the next time.
 
         Parameters
         ----------
-        around : array
-            A point of the assembly whose first stage is that of a good plan.
         until : float
             Time limit, of the performance counter. [s]
         near : float
             How near the cheapest first stage is to the bound where this ends, as a share of it. [-]
+        enough : float
+            Bound at which this ends. [scaled money]
 
         Returns
         -------
@@ -112,22 +133,20 @@ class FirstStage:
             The cheapest one seen, as a point of the assembly; and what all plans cost at least.
         """
         cuts = self.cuts
-        good = around[cuts.first]
-        least = cuts.cost(good, cuts.made(good))
-        bound, still = -math.inf, 0
+        bound, value, still = -math.inf, -math.inf, 0
         while True:
             found = self.solved(until - perf_counter())
-            still = still + 1 if found.bound < bound + SLOW * abs(found.bound) else 0
-            bound = max(bound, found.bound)
+            still = still + 1 if found.value < value + SLOW * abs(found.value) else 0
+            bound, value = max(bound, found.bound), found.value
             if found.status != "optimal" or still == STILL or perf_counter() > until:
                 break
-            if least - bound <= near * abs(bound):
+            if self.least - bound <= near * abs(bound) or bound >= enough:
                 break
-            point = good + BETWEEN * (found.stage - good)
-            if (cost := cuts.cost(point, cuts.made(point))) < least:
-                good, least = point, cost
+            point = self._good + BETWEEN * (found.stage - self._good)
+            if (cost := cuts.cost(point, cuts.made(point))) < self.least:
+                self._good, self.least = point, cost
         out = np.zeros(len(cuts.matrix.cost))
-        out[cuts.first] = good
+        out[cuts.first] = self._good
         return out, bound
 
     def solved(self, seconds: float = math.inf) -> Staged:
@@ -143,12 +162,13 @@ class FirstStage:
         self._add(self._missed())
         found = self._model.solved(seconds)
         if found.status != "optimal":
-            return Staged(found.status, np.zeros(0), math.inf if found.status == "infeasible" else -math.inf)
+            bound = math.inf if found.status == "infeasible" else -math.inf
+            return Staged(found.status, np.zeros(0), bound, bound)
         self._keep(found)
         bound, missing = self._proven(found)
         self.buys[missing] = True
         self._stale = len(missing) > 0
-        return Staged("optimal", self._stage[: len(self.cuts.first)], bound)
+        return Staged("optimal", self._stage[: len(self.cuts.first)], found.value, bound)
 
     def _build(self) -> None:
         """Load what there is, from where the simplex method was."""

@@ -196,6 +196,10 @@ class Growing:
         self._model.addCols(count, cost, low, up, 0, none.astype(np.int32), none.astype(np.int32), none)
         return np.arange(first, first + count)
 
+    def row(self, lower: float, upper: float, columns: Integers, values: Floats) -> None:
+        """Add a row."""
+        self._model.addRow(lower, upper, len(columns), columns.astype(np.int32), values)
+
     def rows(self, lower: Floats, start: Integers, columns: Integers, values: Floats) -> None:
         """Add rows of at least `lower`, by their entries from `start`."""
         none, begins = np.full(len(lower), np.inf), start[:-1].astype(np.int32)
