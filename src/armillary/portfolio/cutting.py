@@ -27,7 +27,7 @@ BAR_SHARE = 0.4
 """Of the time left, what looking at large tiers may take. [-]"""
 LONG = 3.0
 """Times the time of a plan that have to be left for looking at tiers, and for choosing anew. [-]"""
-APART = 2.5
+APART = 3.0
 """Times the time of a plan that have to be left for plans to be parted by tiers. [-]"""
 BETTER = 0.003
 """By which a first stage has to be cheaper than the best plan for a plan to be made of it. [-]"""

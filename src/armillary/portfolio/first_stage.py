@@ -25,7 +25,7 @@ BETWEEN = 0.5
 """Where cuts are made, on the way from the first stage of a plan to that of the bound. [-]"""
 SLOW = 3e-4
 """Rise of the bound in a round, as a share of it, below which cuts are no longer worth their time. [-]"""
-STILL = 2
+STILL = 3
 """Rounds with such a rise, one after the other, that end it. [-]"""
 VIOLATED = 1e-7
 """Part of what a group costs by which a cut has to be missed to be added. [-]"""
@@ -68,6 +68,8 @@ class FirstStage:
     ----------
     least : float
         What the cheapest first stage costs with the use that cuts made there are about. [scaled money]
+    around : array
+        Point of the assembly that it was begun with.
     buys : array
         Which columns are purchases that there are.
     """
@@ -95,7 +97,7 @@ class FirstStage:
         self.buys[: len(cuts.first)] &= worth[cuts.first]
         self._basis: highs.Basis | None = None
         self._stale = True
-        self._good, self.least = np.zeros(len(cuts.first)), math.inf
+        self.around, self._good, self.least = np.zeros(0), np.zeros(len(cuts.first)), math.inf
         self._cut_basis, self._order = np.zeros(0, np.int8), np.zeros(0, np.int64)
         self._stage, self._use = np.zeros(len(self.part.cost)), np.zeros(cuts.groups)
 
@@ -112,7 +114,7 @@ class FirstStage:
 
     def begin(self, around: Floats) -> None:
         """Begin with the first stage of a point of the assembly that is near a good plan."""
-        self._good = around[self.cuts.first]
+        self.around, self._good = around, around[self.cuts.first]
         self.least = self.cuts.cost(self._good, self.cuts.made(self._good))
 
     def raised(self, until: float, near: float = 0.0, enough: float = math.inf) -> tuple[Floats, float]:
@@ -133,16 +135,18 @@ class FirstStage:
             The cheapest one seen, as a point of the assembly; and what all plans cost at least.
         """
         cuts = self.cuts
-        bound, value, still = -math.inf, -math.inf, 0
+        bound, still = -math.inf, 0
         while True:
             found = self.solved(until - perf_counter())
-            still = still + 1 if found.value < value + SLOW * abs(found.value) else 0
-            bound, value = max(bound, found.bound), found.value
+            rises = found.bound >= bound + SLOW * abs(found.bound)
+            still = 0 if rises or self._stale else still + 1  # with purchases that are missing it may fall
+            bound = max(bound, found.bound)
             if found.status != "optimal" or still == STILL or perf_counter() > until:
                 break
             if self.least - bound <= near * abs(bound) or bound >= enough:
                 break
-            point = self._good + BETWEEN * (found.stage - self._good)
+            # Where that hardly raised the bound, at the first stage of the bound itself.
+            point = self._good + (1.0 if still else BETWEEN) * (found.stage - self._good)
             if (cost := cuts.cost(point, cuts.made(point))) < self.least:
                 self._good, self.least = point, cost
         out = np.zeros(len(cuts.matrix.cost))

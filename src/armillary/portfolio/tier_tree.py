@@ -2,7 +2,7 @@
 
 A cut is right for one price of what contracts count as spent: the discount of the tiers that are signed.
 Where a relaxation signs parts of tiers, no price is right, and the bound stays behind. With a tier signed, or
-not signed, prices are; plans are parted by the tier that the cheapest of them signs, again and again.
+not signed, prices are; plans are parted by the tiers that the best plan signs, one after the other.
 """
 
 from __future__ import annotations
@@ -143,17 +143,19 @@ class TierTree:
         return part._replace(bound=bound, first=first, begun=True)
 
     def _undecided(self, part: Part) -> Integers:
-        """Tiers that are neither signed nor out, of which the cheapest first stage signs some."""
-        some = part.first.of_cheapest(self.columns) > UNDECIDED
-        return np.flatnonzero((part.lower < part.upper) & some)
+        """Tiers that are neither signed nor out, of which the plan or the cheapest first stage signs some."""
+        free = part.lower < part.upper
+        for signs in (part.first.around[self.columns], part.first.of_cheapest(self.columns)):
+            if len(found := np.flatnonzero(free & (signs > UNDECIDED))):
+                return found
+        return np.zeros(0, np.int64)
 
     def _parted(self, part: Part) -> list[Part]:
-        """Without and with the tier that the cheapest first stage signs most of, by what has to be paid."""
+        """Without and with one tier more: that under which most has to be paid."""
         which = self._undecided(part)
         if not len(which):
             return []
-        paid = self.assembly.committed.least_paid[which] * part.first.of_cheapest(self.columns[which])
-        tier = which[paid.argmax()]
+        tier = which[self.assembly.committed.least_paid[which].argmax()]
         parts = []
         for lower, upper in ((part.lower[tier], 0.0), (1.0, part.upper[tier])):
             low, high = part.lower.copy(), part.upper.copy()
