@@ -104,3 +104,15 @@ def test_parts_that_cost_enough_are_left_out(here):
     assert not tree.open
     assert tree.bound == math.inf
     assert not len(stage)
+
+
+def test_without_time_a_part_stays_as_it_is(here):
+    root = FirstStage(here.cuts(here.relaxed.duals), here.means.matrix)
+    tree = TierTree(root, -math.inf, here.cuts, lambda m: highs.solve(m, relaxed=True).x, here.relaxed.basis)
+    for _ in range(2):
+        tree.step(math.inf, math.inf, perf_counter() + 30, apart=True)
+    assert len(tree.open) == 2
+    before = {one.number for one in tree.open}
+    tree.step(math.inf, math.inf, perf_counter() - 1, apart=True)
+    assert {one.number for one in tree.open} == before
+    assert not any(one.begun for one in tree.open)

@@ -25,10 +25,13 @@ HELD_SHARE = 0.3
 """Of the time left, what making a plan may take. [-]"""
 BAR_SHARE = 0.4
 """Of the time left, what looking at large tiers may take. [-]"""
-LONG = 3.0
-"""Times the time of a plan that have to be left for looking at tiers, and for choosing anew. [-]"""
-APART = 3.0
-"""Times the time of a plan that have to be left for plans to be parted by tiers. [-]"""
+FAR = 0.06
+"""Gap of a plan over means from which its tiers are chosen anew before others are barred. [-]"""
+LONG, APART, AGAIN = 3.0, 3.0, 1.2
+"""Times the time of a plan that have to be left for looking at tiers, for plans to be parted by them, and for
+another plan. [-]"""
+REMADE = 0.02
+"""By which a plan has to be cheaper than the one before for bounds to be made anew. [-]"""
 BETTER = 0.003
 """By which a first stage has to be cheaper than the best plan for a plan to be made of it. [-]"""
 NEAR = 0.003
@@ -45,12 +48,11 @@ def planned_and_bounded(rounds: Rounds, coarse: Assembly, point: Floats) -> None
     took = rounds.pricing = perf_counter() - began
     if rounds.best is None:
         rounds.refined(coarse, point)
-    if rounds.left() > LONG * took and not rounds.finished():
-        _bar(rounds)
-    first = _first_stage(rounds) if rounds.left() > 0 and not rounds.finished() else None
+    near = float(coarse.matrix.cost @ point) < rounds.bound * (1 + FAR)
+    first = _first_stage(rounds, near and rounds.left() > LONG * took)
     if first is None:
         return
-    means = first.cuts.assembly
+    means, known = first.cuts.assembly, rounds.value
 
     def around(matrix: Matrix) -> Floats:
         chosen = _holding(rounds, means._replace(matrix=matrix))
@@ -68,10 +70,16 @@ def planned_and_bounded(rounds: Rounds, coarse: Assembly, point: Floats) -> None
         cheaper = rounds.value * (1 - BETTER)
         stage = tree.step(enough, cheaper, rounds.until, rounds.left() > APART * took)
         rounds.raise_bound(min(tree.bound, enough))
-        if len(stage) and rounds.left() > LONG * took:
-            point = _chosen(rounds, means, stage)
-            if rounds.is_new(means, point):
-                bought = _planned(rounds, means, point) or bought
+        if len(stage) and rounds.left() > AGAIN * took:
+            chosen = _chosen(rounds, means, stage)
+            if rounds.is_new(means, chosen):
+                bought = _planned(rounds, means, chosen) or bought
+        if rounds.value < known * (1 - REMADE) and rounds.left() > LONG * took:
+            first = _first_stage(rounds, True)
+            if first is None:
+                return
+            means, known = first.cuts.assembly, rounds.value
+            tree = TierTree(first, rounds.bound, begin, around, rounds.basis)
 
 
 def _bar(rounds: Rounds) -> None:
@@ -83,8 +91,12 @@ def _bar(rounds: Rounds) -> None:
         rounds.barred |= np.isin(means.committed.signed, out)
 
 
-def _first_stage(rounds: Rounds) -> FirstStage | None:
-    """Over all plans that cost no more than the best; None where prices for cuts take too long."""
+def _first_stage(rounds: Rounds, bar: bool) -> FirstStage | None:
+    """Over all cheaper plans, large tiers barred or not; None where there is no time for it."""
+    if rounds.left() <= 0 or rounds.finished():
+        return None
+    if bar:
+        _bar(rounds)
     means = rounds.assembled(rounds.sizes[0])
     left = max(rounds.left(), 1.0)
     relaxed = highs.solve(means.matrix, relaxed=True, seconds=left, presolve=False, basis=rounds.basis)

@@ -29,9 +29,10 @@ UNDECIDED = 1e-6
 
 
 class Part(NamedTuple):
-    """Plans within bounds of the tiers' columns; `first` is that of the part it is of, until `begun`.
+    """Plans within bounds of the tiers' columns.
 
-    looked_at : whether its bound was raised by cuts. over : whether nothing raises it any more.
+    first : of the part that it was parted from, until it is `begun`. looked_at : whether cuts raised its
+    bound. over : whether nothing raises it any more.
     """
 
     bound: float
@@ -78,7 +79,7 @@ class TierTree:
 
     @property
     def bound(self) -> float:
-        """No plan costs less, but those that cost `enough`."""
+        """No plan costs less, but for those in parts that were left out as they cost enough."""
         return min((one.bound for one in self.open), default=math.inf)
 
     def step(self, enough: float, cheaper: float, until: float, apart: bool) -> Floats:
@@ -100,8 +101,13 @@ class TierTree:
             for one in parted:
                 heapq.heappush(self.open, one)
             return np.zeros(0)
-        if not part.begun and (part := self._begun(part, enough, until)).bound >= enough:
-            return np.zeros(0)
+        if not part.begun:
+            part = self._begun(part, enough, until)
+            if part.bound >= enough:
+                return np.zeros(0)
+            if not part.begun:  # there was no time
+                heapq.heappush(self.open, part)
+                return np.zeros(0)
         if not part.looked_at:
             near = self.around(self._within(part))
             if not len(near):  # nothing that is bought goes with it
@@ -129,7 +135,9 @@ class TierTree:
 
     def _begun(self, part: Part, enough: float, until: float) -> Part:
         """A part with cuts of its own; with the bound of its relaxation over means, if that is enough."""
-        m, left = self._within(part), max(until - perf_counter(), 0.01)
+        m, left = self._within(part), until - perf_counter()
+        if left <= 0:
+            return part
         relaxed = highs.solve(m, relaxed=True, seconds=left, presolve=False, basis=self.basis)
         if relaxed.status == "infeasible":
             return part._replace(bound=math.inf)
