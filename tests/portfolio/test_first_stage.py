@@ -116,3 +116,44 @@ def test_without_time_a_part_stays_as_it_is(here):
     tree.step(math.inf, math.inf, perf_counter() - 1, apart=True)
     assert {one.number for one in tree.open} == before
     assert not any(one.begun for one in tree.open)
+
+
+def test_a_solver_that_loses_its_way_begins_anew(here, monkeypatch):
+    cuts = here.cuts(here.relaxed.duals)
+    cuts.made(here.relaxed.x[cuts.first])
+    true = FirstStage(cuts, here.means.matrix).solved()
+    solved, lost = highs.Growing.solved, []
+
+    def losing(model, seconds=math.inf):
+        found = solved(model, seconds)
+        if len(lost) < fails:
+            lost.append(found)
+            return found._replace(status="unknown")
+        return found
+
+    monkeypatch.setattr(highs.Growing, "solved", losing)
+    fails = 1
+    first = FirstStage(cuts, here.means.matrix)
+    assert first.solved().value == pytest.approx(true.value, rel=1e-6)
+    assert not first.failed
+    fails = 3
+    first = FirstStage(cuts, here.means.matrix)
+    assert first.solved().bound == -math.inf
+    assert first.failed
+
+
+def test_what_is_infeasible_with_few_purchases_is_tried_with_all(here, monkeypatch):
+    m = here.means.matrix
+    row_lower = m.row_lower.copy()
+    row_lower[m.row_blocks["power bought"]] = 0.0  # no more than what purchases draw may be drawn
+    lower = m.lower.copy()
+    lower[m.blocks["power of purchases"].stop - 1] = 1e-3
+    monkeypatch.setattr(first_stage, "WORTH", -1e9)
+    first = FirstStage(here.cuts(here.relaxed.duals), m._replace(row_lower=row_lower, lower=lower))
+    assert not first.buys.any()
+    assert first.solved().status == "optimal"
+    assert first.buys.sum() == len(here.means.bought.columns)
+    # Two tiers of a contract at once: no plan at all.
+    lower = m.lower.copy()
+    lower[here.means.committed.signed[:2]] = 1.0
+    assert FirstStage(here.cuts(here.relaxed.duals), m._replace(lower=lower)).solved().bound == math.inf

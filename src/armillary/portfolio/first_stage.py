@@ -72,6 +72,8 @@ class FirstStage:
         Point of the assembly that it was begun with.
     buys : array
         Which columns are purchases that there are.
+    failed : bool
+        Whether the solver ended the last time without an optimum, before its time was over.
     """
 
     def __init__(self, cuts: Cuts, matrix: Matrix) -> None:
@@ -96,7 +98,7 @@ class FirstStage:
         self.buys = self._bought.copy()
         self.buys[: len(cuts.first)] &= worth[cuts.first]
         self._basis: highs.Basis | None = None
-        self._stale = True
+        self._stale, self.failed = True, False
         self.around, self._good, self.least = np.zeros(0), np.zeros(len(cuts.first)), math.inf
         self._cut_basis, self._order = np.zeros(0, np.int8), np.zeros(0, np.int64)
         self._stage, self._use = np.zeros(len(self.part.cost)), np.zeros(cuts.groups)
@@ -165,6 +167,16 @@ class FirstStage:
             self._build()
         self._add(self._missed())
         found = self._model.solved(seconds)
+        if found.status == "unknown":  # after many rows the solver may lose its way: from the start
+            self._basis = None
+            self._build()
+            self._add(self._missed())
+            found = self._model.solved(seconds)
+        if found.status == "infeasible" and (self._bought & ~self.buys).any():
+            self.buys |= self._bought
+            self._build()
+            return self.solved(seconds)
+        self.failed = found.status not in ("optimal", "time limit")
         if found.status != "optimal":
             bound = math.inf if found.status == "infeasible" else -math.inf
             return Staged(found.status, np.zeros(0), bound, bound)

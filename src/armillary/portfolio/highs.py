@@ -255,7 +255,8 @@ def _read(model: Any, highspy: Any, whole: bool, with_basis: bool, seconds: floa
     words = {
         kinds.kOptimal: "optimal", kinds.kInfeasible: "infeasible", kinds.kUnbounded: "unbounded",
         kinds.kUnboundedOrInfeasible: "infeasible", kinds.kTimeLimit: "time limit",
-        kinds.kInterrupt: "time limit", kinds.kUnknown: "unknown", kinds.kModelEmpty: "optimal",
+        kinds.kInterrupt: "time limit", kinds.kUnknown: "unknown", kinds.kNotset: "unknown",
+        kinds.kModelEmpty: "optimal",
         kinds.kObjectiveBound: "enough",
     }  # fmt: skip
     if status not in words:

@@ -116,7 +116,7 @@ class TierTree:
             part.first.begin(near)
         limit = perf_counter() + SHARE * max(until - perf_counter(), 0.0)
         point, bound = part.first.raised(limit, enough=enough)
-        over = part.looked_at and not len(self._undecided(part))
+        over = part.first.failed or (part.looked_at and not len(self._undecided(part)))
         part = part._replace(bound=max(part.bound, bound), looked_at=True, over=over)
         if part.bound >= enough:
             return np.zeros(0)
