@@ -76,6 +76,21 @@ def test_open_loop(load, engine, replicas, routing):
     agree(found, reference.simulate(rows(*load), [engine] * replicas, routing=routing))
 
 
+@pytest.mark.parametrize("hold", [1, 3, 50])
+@pytest.mark.parametrize("late", [[0.05], [0.05, 0.0501], [0.08, 0.11, 0.13]])
+def test_a_prompt_is_held_while_the_batch_is_full(hold, late):
+    # Steps for which it is held count from its arrival, though there is no place for it.
+    cost = StepCost(np.array([1e-3, 1.5e-3, 2e-3]), np.full(9, 2e-3), 1e-6, 1e-6, 1.0, 0.0, 0.0)
+    engine = Engine(cost, 10**4, 2, 8, "both", False, True, 1, hold, 10**6)
+    arrival = np.array([0.0, 0.0, *late])
+    count = np.full(len(arrival), 8)
+    output = np.array([120, 60, *[10] * len(late)])
+    requests = Requests(arrival, count, output)
+    expected = reference.simulate(rows(arrival, count, output, count * 0), [engine])
+    assert expected[1].finish > max(late)
+    agree(simulate(requests, Pool(engine, 1)), expected)
+
+
 @settings(max_examples=200, deadline=None)
 @given(loads(60), engines(), st.integers(1, 2), st.floats(-2.5, 0))
 def test_impatient_users(load, engine, replicas, patience):
