@@ -154,8 +154,8 @@ def notice(
             x.dirty = 1
             dirty[over[0].dirty] = replica
             over[0].dirty += 1
-    # In a full batch nothing changes, but that steps count for which a first prompt is held for company.
-    elif x.mode == LEAP and x.ahead > 1 and (x.decoding < e.max_sequences or (e.hold > 0 and x.waiting == 0)):
+    # Nothing changes what a full batch does, but steps for which prompts are held for company count in it.
+    elif x.mode == LEAP and x.ahead > 1 and (x.decoding < e.max_sequences or e.hold > 0):
         ahead = x.waiting > 0
         if x.holding:
             ahead = x.asked + seq[slot].length < e.hold_tokens
