@@ -8,31 +8,32 @@ import numpy as np
 import pytest
 from portfolio_market import market
 
-from armillary.portfolio import decomposition, highs
+from armillary.portfolio import decomposition, highs, solve
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
-from armillary.portfolio.barring import barred, large
-from armillary.portfolio.states import exact, states
+from armillary.portfolio.barring import LARGE, barred, large
+from armillary.portfolio.states import states
 
 
 class Market:
-    """A market over means and in all futures, its optimum and the tiers that it signs."""
+    """A market, its optimum, and what it costs over means with that as a cutoff."""
 
     def __init__(self, seed):
-        self.programme = market(2, 2, 4, 6, 3, "volume", seed=seed)
-        scaled = arrays(self.programme)
+        self.programme = market(2, 2, 4, 20, 2, "volume", seed=seed)
+        self.arrays = arrays(self.programme)
+        self.plan = solve(self.programme, gap=1e-3)
+        self.optimum = self.plan.objective / self.arrays.scales.money
         shape = self.programme.calendar.quarters, self.programme.futures.size
-        self.means = assemble(self.programme, scaled, states(self.programme.futures, np.zeros(shape, int)))
-        self.columns = self.means.committed.signed
-        self.whole = assemble(self.programme, scaled, exact(self.programme.futures))
-        found = highs.solve(self.whole.matrix, gap=1e-5)
-        self.optimum, self.signed = found.value, found.x[self.whole.committed.signed] > 0.5
+        grouped = states(self.programme.futures, np.zeros(shape, int))
+        self.means = assemble(self.programme, self.arrays, grouped, None, self.optimum)
+        self.basis = highs.solve(self.means.matrix, relaxed=True, with_basis=True).basis
 
-    def cost(self, tier):
-        """Least cost with a tier signed."""
-        lower = self.whole.matrix.lower.copy()
-        lower[self.whole.committed.signed[tier]] = 1.0
-        return highs.solve(self.whole.matrix, gap=1e-3, lower=lower).bound
+    def cost(self, contract, tier):
+        """Least cost with a tier of a contract signed, another programme."""
+        contracts = list(self.programme.contracts)
+        one = contracts[contract]
+        contracts[contract] = one._replace(tiers=(one.tiers[tier],), signed=True)
+        return solve(self.programme._replace(contracts=tuple(contracts)), gap=1e-2).bound
 
 
 @pytest.fixture(scope="module", params=[0, 1])
@@ -41,15 +42,25 @@ def here(request):
 
 
 def test_barred_tiers_are_in_no_cheaper_plan(here):
-    basis = highs.solve(here.means.matrix, relaxed=True, with_basis=True).basis
-    for value in (here.optimum, here.optimum * 1.1):
-        out = barred(here.means, basis, value, perf_counter() + 60)
-        assert set(out) <= set(large(here.means, value))
-        assert not here.signed[np.isin(here.columns, out)].any()
-    out = barred(here.means, basis, here.optimum, perf_counter() + 60)
-    assert len(out)
-    for tier in np.flatnonzero(np.isin(here.columns, out)):
-        assert here.cost(tier) >= here.optimum * (1 - 1e-3)
+    out = barred(here.means, here.basis, here.optimum, perf_counter() + 60)
+    assert 0 < len(out) < len(here.means.committed.signed)
+    assert set(out) <= set(large(here.means, here.optimum))
+    committed = here.means.committed
+    assert (here.means.matrix.upper[out] == 1).all()  # what has to be paid alone does not say so
+    for place in np.flatnonzero(np.isin(committed.signed, out)):
+        assert here.cost(committed.contract[place], committed.tier[place]) >= here.plan.bound
+
+
+def test_tiers_that_cheaper_plans_sign_are_not_barred(here):
+    # Next to a plan that costs much more, any tier is in a cheaper plan but those that cost as much.
+    dear = assemble(here.programme, here.arrays, here.means.states)
+    value = here.optimum * 1.5
+    out = np.isin(dear.committed.signed, barred(dear, here.basis, value, perf_counter() + 60))
+    for place in np.flatnonzero(~out & (dear.committed.least_paid < value)):
+        lower = dear.matrix.lower.copy()
+        lower[dear.committed.signed[place]] = 1.0
+        cheap = highs.solve(dear.matrix, relaxed=True, lower=lower).value < value
+        assert cheap or dear.committed.least_paid[place] < LARGE * value
 
 
 def test_without_time_nothing_is_barred(here):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from time import perf_counter
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from markets import small
 from portfolio_market import market
 
-from armillary.portfolio import Risk, decomposition, highs, solve
+from armillary.portfolio import Risk, barring, cutting, decomposition, highs, solve
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.cuts import Cuts, separable
@@ -119,15 +120,39 @@ def test_cuts_are_made_only_where_opening_a_site_costs_little(regime, made):
     assert search.cutting(coarse) is made
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_rounds_by_cuts_bound_and_plan(monkeypatch, seed):
-    programme = market(3, 2, 5, 8, 6, "volume", seed=seed)
+@cache
+def solved(size, seed):
+    """A market, its arrays and its optimum in scaled money."""
+    programme = market(*size, "volume", seed=seed)
     scaled = arrays(programme)
-    optimum = solve(programme, gap=1e-4).objective / scaled.scales.money
+    return programme, scaled, solve(programme, gap=1e-4).objective / scaled.scales.money
+
+
+def by_cuts(monkeypatch, size, seed, seconds):
+    programme, scaled, optimum = solved(size, seed)
     monkeypatch.setattr(decomposition._Search, "cutting", lambda *_: True)
     monkeypatch.setattr(decomposition._Search, "bettered", lambda *_: None)
-    best = decompose(programme, scaled, 0.0025, perf_counter() + 30)
+    best = decompose(programme, scaled, 0.0025, perf_counter() + seconds)
     assert best is not None
     assert best.bound <= optimum * (1 + 1e-6)
     assert optimum * (1 - 1e-4) <= best.value <= optimum * 1.03
     assert best.bound >= optimum * 0.95
+    return best, optimum
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_rounds_by_cuts_bound_and_plan(monkeypatch, seed):
+    by_cuts(monkeypatch, (3, 2, 5, 8, 6), seed, 30)
+
+
+def test_bounds_hold_however_tiers_are_looked_at(monkeypatch):
+    # Every tier is probed, and only once a plan was made anew; then all is begun again while there is time.
+    probed = []
+    monkeypatch.setattr(barring, "LARGE", 0.0)
+    monkeypatch.setattr(cutting, "FAR", -1.0)
+    monkeypatch.setattr(cutting, "REMADE", -1.0)
+    monkeypatch.setattr(cutting, "barred", lambda *a: probed.append(barring.barred(*a)) or probed[-1])
+    best, optimum = by_cuts(monkeypatch, (2, 2, 4, 20, 2), 0, 8)
+    assert len(probed) > 1
+    assert any(len(one) for one in probed)
+    assert best.bound >= optimum * 0.97

@@ -89,9 +89,13 @@ class Cuts:
     first : array
         Columns of the assembly that are the first stage.
     alone, listed : array
-        Which of its rows hold for the first stage by itself; what contracts count as spent.
+        Which of its rows hold for the first stage by itself, and which are what contracts count as spent.
     quarter : array
         Of its rows with use, -1 of others.
+    priced : array
+        Of its rows: prices of what contracts count as spent, 0 of others.
+    groups : int
+        Of futures, in all quarters; those of a quarter are numbered from its entry in `ends`.
     group, constant, start, column, value : array
         Of each cut, its group, its constant, and from where to where its entries over the first stage are.
     """
@@ -210,8 +214,9 @@ class Cuts:
         """Keep cuts of groups of futures."""
         group, constant, columns, values = [], [], [], []
         for t, cut in enumerate(found):
-            for g in range(self.sizes[t]) if cut is not None else ():
-                assert cut is not None
+            if cut is None:
+                continue
+            for g in range(self.sizes[t]):
                 chance = np.where(self.label[t] == g, self.chance, 0.0)
                 slope = chance @ cut.slope
                 inside = np.flatnonzero(slope)

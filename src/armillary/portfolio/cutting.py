@@ -10,7 +10,7 @@ from armillary.portfolio import highs
 from armillary.portfolio.assembly import Assembly
 from armillary.portfolio.barring import barred, large
 from armillary.portfolio.bounds import proven
-from armillary.portfolio.calendar import Floats, Integers
+from armillary.portfolio.calendar import Floats
 from armillary.portfolio.carrying import purchased
 from armillary.portfolio.cuts import Cuts
 from armillary.portfolio.first_stage import FirstStage
@@ -55,19 +55,18 @@ def planned_and_bounded(rounds: Rounds, coarse: Assembly, point: Floats) -> None
     means, known = first.cuts.assembly, rounds.value
 
     def around(matrix: Matrix) -> Floats:
-        chosen = _holding(rounds, means._replace(matrix=matrix))
-        for m in (chosen, matrix):  # what is chosen may not go with the tiers of the part
+        held = _holding(rounds, means._replace(matrix=matrix))
+        for m in (held, matrix):  # what is chosen may not go with the tiers of the part
             if len(x := highs.solve(_buying(means, m, bought), relaxed=True).x):
                 return x
         return x
 
-    def begin(prices: Floats) -> Cuts:
-        return Cuts(rounds.programme, rounds.arrays, means, prices, _groups(rounds))
+    def cuts_at(prices: Floats) -> Cuts:
+        return _cuts(rounds, means, prices)
 
-    tree = TierTree(first, rounds.bound, begin, around, rounds.basis)
+    tree = TierTree(first, rounds.bound, cuts_at, around, rounds.basis)
     while rounds.left() > 0 and not rounds.finished() and not tree.over:
-        enough = rounds.value * (1 - rounds.gap)
-        cheaper = rounds.value * (1 - BETTER)
+        enough, cheaper = (rounds.value - share * abs(rounds.value) for share in (rounds.gap, BETTER))
         stage = tree.step(enough, cheaper, rounds.until, rounds.left() > APART * took)
         rounds.raise_bound(min(tree.bound, enough))
         if len(stage) and rounds.left() > AGAIN * took:
@@ -79,7 +78,7 @@ def planned_and_bounded(rounds: Rounds, coarse: Assembly, point: Floats) -> None
             if first is None:
                 return
             means, known = first.cuts.assembly, rounds.value
-            tree = TierTree(first, rounds.bound, begin, around, rounds.basis)
+            tree = TierTree(first, rounds.bound, cuts_at, around, rounds.basis)
 
 
 def _bar(rounds: Rounds) -> None:
@@ -105,8 +104,7 @@ def _first_stage(rounds: Rounds, bar: bool) -> FirstStage | None:
     if relaxed.status != "optimal":
         return None
     rounds.raise_bound(proven(means, relaxed.duals))
-    cuts = Cuts(rounds.programme, rounds.arrays, means, relaxed.duals, _groups(rounds))
-    return FirstStage(cuts, means.matrix)
+    return FirstStage(_cuts(rounds, means, relaxed.duals), means.matrix)
 
 
 def _chosen(rounds: Rounds, means: Assembly, stage: Floats) -> Floats:
@@ -119,10 +117,11 @@ def _chosen(rounds: Rounds, means: Assembly, stage: Floats) -> Floats:
     return rounded(rounds.programme, rounds.arrays, means, relaxed) if len(relaxed) else relaxed
 
 
-def _groups(rounds: Rounds) -> Integers:
-    """Labels `[quarter, future]` of futures that share cuts."""
+def _cuts(rounds: Rounds, assembly: Assembly, prices: Floats) -> Cuts:
+    """Cuts that begin at prices of an assembly's rows, shared by futures of a quarter with like demand."""
     size = min(GROUPS * rounds.programme.calendar.quarters, rounds.nodes.size)
-    return labelled(rounds.programme, rounds.arrays, size, rounds.prices)
+    label = labelled(rounds.programme, rounds.arrays, size, rounds.prices)
+    return Cuts(rounds.programme, rounds.arrays, assembly, prices, label)
 
 
 def _planned(rounds: Rounds, coarse: Assembly, point: Floats) -> dict[tuple[int, int], float]:
@@ -134,9 +133,8 @@ def _planned(rounds: Rounds, coarse: Assembly, point: Floats) -> dict[tuple[int,
     means = highs.solve(m, relaxed=True)
     if not len(means.x):
         return {}
-    cuts = Cuts(rounds.programme, rounds.arrays, few, means.duals, _groups(rounds))
     left = max(rounds.left(), LEAST if rounds.best is None else 0.0)
-    first = FirstStage(cuts, m)
+    first = FirstStage(_cuts(rounds, few, means.duals), m)
     first.begin(means.x)
     stage, _ = first.raised(perf_counter() + HELD_SHARE * left, NEAR)
     columns = np.concatenate([few.bought.columns, few.bought.clusters.column])

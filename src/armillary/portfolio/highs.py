@@ -137,8 +137,7 @@ class Relaxation:
 
     def basis(self) -> Basis:
         """Where it is."""
-        held = self._model.getBasis()
-        return _statuses(held.col_status), _statuses(held.row_status)
+        return _basis(self._model)
 
     def solve(
         self,
@@ -207,8 +206,7 @@ class Growing:
 
     def basis(self) -> Basis:
         """Where it is."""
-        held = self._model.getBasis()
-        return _statuses(held.col_status), _statuses(held.row_status)
+        return _basis(self._model)
 
     def begin(self, basis: Basis) -> None:
         """Go on from there."""
@@ -274,8 +272,8 @@ def _read(model: Any, highspy: Any, whole: bool, with_basis: bool, seconds: floa
     value = float(info.objective_function_value) if feasible else math.inf
     bound = float(info.mip_dual_bound) if whole else (value if word == "optimal" else -math.inf)
     basis = None
-    if with_basis and not whole and word == "optimal" and (held := model.getBasis()).valid:
-        basis = (_statuses(held.col_status), _statuses(held.row_status))
+    if with_basis and not whole and word == "optimal" and model.getBasis().valid:
+        basis = _basis(model)
     return Solved(word, x, duals, reduced, value, bound, seconds, basis)
 
 
@@ -286,6 +284,11 @@ def _begun(basis: Basis) -> Any:
     begin.col_status, begin.row_status = ([words[i] for i in part.tolist()] for part in basis)
     begin.valid, begin.alien = True, True
     return begin
+
+
+def _basis(model: Any) -> Basis:
+    held = model.getBasis()
+    return _statuses(held.col_status), _statuses(held.row_status)
 
 
 def _statuses(held: Any) -> Statuses:

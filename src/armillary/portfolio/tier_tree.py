@@ -54,8 +54,8 @@ class TierTree:
         Over all plans.
     bound : float
         Of all plans.
-    begin : callable
-        Cuts for an assembly and prices of its rows.
+    cuts_at : callable
+        Cuts of the assembly that begin at prices of its rows.
     around : callable
         A point of the assembly, within a matrix, near the best plan; empty where there is none.
     basis : tuple or None
@@ -66,13 +66,13 @@ class TierTree:
         self,
         first: FirstStage,
         bound: float,
-        begin: Callable[[Floats], Cuts],
+        cuts_at: Callable[[Floats], Cuts],
         around: Callable[[Matrix], Floats],
         basis: highs.Basis | None,
     ) -> None:
         self.assembly, self.matrix = first.cuts.assembly, first.cuts.matrix
         self.columns: Integers = self.assembly.committed.signed
-        self.begin, self.around, self.basis = begin, around, basis
+        self.cuts_at, self.around, self.basis = cuts_at, around, basis
         m = self.matrix
         self.open = [Part(bound, 0, m.lower[self.columns], m.upper[self.columns], first, True)]
         self.number = 0
@@ -146,7 +146,7 @@ class TierTree:
         bound = max(part.bound, proven(self.assembly._replace(matrix=m), relaxed.duals))
         if bound >= enough:
             return part._replace(bound=bound)
-        first = FirstStage(self.begin(relaxed.duals), m)
+        first = FirstStage(self.cuts_at(relaxed.duals), m)
         first.buys |= part.first.buys
         return part._replace(bound=bound, first=first, begun=True)
 
