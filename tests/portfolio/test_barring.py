@@ -11,7 +11,7 @@ from portfolio_market import market
 from armillary.portfolio import decomposition, highs, solve
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
-from armillary.portfolio.barring import LARGE, barred, large
+from armillary.portfolio.barring import LARGE, large, least_with
 from armillary.portfolio.states import states
 
 
@@ -41,10 +41,14 @@ def here(request):
     return Market(request.param)
 
 
-def test_barred_tiers_are_in_no_cheaper_plan(here):
-    out = barred(here.means, here.basis, here.optimum, perf_counter() + 60)
+def test_tiers_that_cost_enough_are_in_no_cheaper_plan(here):
+    tiers = large(here.means, here.optimum)
+    least = least_with(here.means, here.basis, tiers, here.optimum, perf_counter() + 60)
+    out = tiers[least >= here.optimum]
     assert 0 < len(out) < len(here.means.committed.signed)
-    assert set(out) <= set(large(here.means, here.optimum))
+    assert set(out) <= set(tiers)
+    alone = least_with(here.means, here.basis, tiers, here.optimum, perf_counter() + 60, workers=1)
+    assert ((alone >= here.optimum) == (least >= here.optimum)).all()
     committed = here.means.committed
     assert (here.means.matrix.upper[out] == 1).all()  # what has to be paid alone does not say so
     for place in np.flatnonzero(np.isin(committed.signed, out)):
@@ -55,7 +59,9 @@ def test_tiers_that_cheaper_plans_sign_are_not_barred(here):
     # Next to a plan that costs much more, any tier is in a cheaper plan but those that cost as much.
     dear = assemble(here.programme, here.arrays, here.means.states)
     value = here.optimum * 1.5
-    out = np.isin(dear.committed.signed, barred(dear, here.basis, value, perf_counter() + 60))
+    tiers = large(dear, value)
+    least = least_with(dear, here.basis, tiers, value, perf_counter() + 60)
+    out = np.isin(dear.committed.signed, tiers[least >= value])
     for place in np.flatnonzero(~out & (dear.committed.least_paid < value)):
         lower = dear.matrix.lower.copy()
         lower[dear.committed.signed[place]] = 1.0
@@ -64,8 +70,9 @@ def test_tiers_that_cheaper_plans_sign_are_not_barred(here):
 
 
 def test_without_time_nothing_is_barred(here):
-    assert len(large(here.means, here.optimum))
-    assert not len(barred(here.means, None, here.optimum, perf_counter()))
+    tiers = large(here.means, here.optimum)
+    assert len(tiers)
+    assert (least_with(here.means, None, tiers, here.optimum, perf_counter()) == -np.inf).all()
 
 
 def test_rounds_leave_barred_tiers_out():

@@ -1,4 +1,4 @@
-"""A first stage of few purchases bounds as one of all does; parts by tiers bound all plans, and more so."""
+"""A first stage of few purchases bounds as one of all does, between good first stages and the bound's."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.cuts import Cuts
 from armillary.portfolio.first_stage import FirstStage
+from armillary.portfolio.in_out import InOut
 from armillary.portfolio.states import exact, states
-from armillary.portfolio.tier_tree import TierTree
 
 
 class Market:
@@ -38,8 +38,8 @@ class Market:
         return Cuts(self.programme, self.arrays, self.means, prices, self.label)
 
     def raised(self, first):
-        first.begin(self.relaxed.x)
-        return first.raised(perf_counter() + 60)[1]
+        first.begin(self.relaxed.x[first.cuts.first])
+        return first.raised(perf_counter() + 60)
 
 
 @pytest.fixture(scope="module", params=[0, 1])
@@ -48,12 +48,12 @@ def here(request):
 
 
 def test_few_purchases_bound_as_all_do(here, monkeypatch):
-    first = FirstStage(here.cuts(here.relaxed.duals), here.means.matrix)
+    first = InOut(here.cuts(here.relaxed.duals), here.means.matrix)
     begun = int(first.buys.sum())
     few = here.raised(first)
     assert begun < len(here.means.bought.columns) / 2
     monkeypatch.setattr(first_stage, "WORTH", 1e9)
-    every = FirstStage(here.cuts(here.relaxed.duals), here.means.matrix)
+    every = InOut(here.cuts(here.relaxed.duals), here.means.matrix)
     assert every.buys.sum() == len(here.means.bought.columns)
     assert few == pytest.approx(here.raised(every), rel=2e-3)
     assert few <= here.optimum.value * (1 + 1e-6)
@@ -75,47 +75,85 @@ def test_purchases_that_are_missing_are_found_and_the_bound_holds_without_them(h
     assert bounds[-1] == pytest.approx(true, rel=1e-6)
 
 
-def test_every_part_by_tiers_bounds_its_plans_and_all_together_all(here):
-    root = FirstStage(here.cuts(here.relaxed.duals), here.means.matrix)
-    tree = TierTree(root, -math.inf, here.cuts, lambda m: highs.solve(m, relaxed=True).x, here.relaxed.basis)
-    enough = here.optimum.value * 1.05
-    bounds, parts = [], 0
-    for _ in range(9):
-        if tree.over:
-            break
-        tree.step(enough, math.inf, perf_counter() + 30, apart=True)
-        bounds.append(tree.bound)
-        parts = max(parts, len(tree.open))
-        # No plan is lost: the optimum is in a part that is open.
-        held = [(one.lower <= here.signed) & (here.signed <= one.upper) for one in tree.open]
-        assert any(one.all() for one in held)
-    assert parts > 1
-    assert bounds == sorted(bounds)
-    assert bounds[0] * (1 + 1e-5) < bounds[-1] <= here.optimum.value * (1 + 1e-6)
-    inside = [one for one in tree.open if one.looked_at]
-    assert all(one.bound < enough for one in inside)
+def test_use_costs_no_less_than_what_contracts_count_of_it(here):
+    # A tier that is signed has a take, which spending that costs nothing would fill.
+    tiers = here.means.committed.signed
+    first = InOut(here.cuts(here.relaxed.duals), here.means.matrix)
+    here.raised(first)
+    assert len(first.tied) > 0
+    lower, upper = (side[tiers] for side in (here.means.matrix.lower, here.means.matrix.upper))
+    tier = int(here.means.committed.least_paid.argmax())
+    signed = np.where(np.arange(len(tiers)) == tier, 1.0, lower)
+    first.within(tiers, signed, upper)
+    tied = first.looked_at(perf_counter() + 60, math.inf)
+    first.tied, first.ties = np.zeros(0, np.int64), tuple(one[:0] for one in first.ties)
+    first._tie_basis = first._tie_basis[:0]
+    first.missing = True
+    free = first.looked_at(perf_counter() + 60, math.inf)
+    assert free < tied * (1 - 1e-3)
+    whole = assemble(here.programme, here.arrays, exact(here.programme.futures))
+    held = whole.matrix.lower.copy()
+    held[whole.committed.signed[tier]] = 1.0
+    true = highs.solve(whole.matrix._replace(lower=held), gap=1e-4, seconds=60).value
+    assert tied <= true * (1 + 1e-6)
 
 
-def test_parts_that_cost_enough_are_left_out(here):
-    root = FirstStage(here.cuts(here.relaxed.duals), here.means.matrix)
-    tree = TierTree(root, -math.inf, here.cuts, lambda m: highs.solve(m, relaxed=True).x, here.relaxed.basis)
-    stage = tree.step(here.relaxed.value * 0.5, math.inf, perf_counter() + 30, apart=True)
-    assert tree.over
-    assert not tree.open
-    assert tree.bound == math.inf
-    assert not len(stage)
+def test_bounds_of_columns_are_changed_and_changed_back(here):
+    tiers, m = here.means.committed.signed, here.means.matrix
+    first = InOut(here.cuts(here.relaxed.duals), m)
+    here.raised(first)
+    before = settled(first)
+    first.within(tiers, m.lower[tiers], np.zeros(len(tiers)))
+    without = settled(first)
+    assert without > before
+    assert (first.stage[np.searchsorted(first.cuts.first, tiers)] == 0).all()
+    first.within(tiers, m.lower[tiers], m.upper[tiers])
+    assert settled(first) == pytest.approx(before, rel=1e-6)
 
 
-def test_without_time_a_part_stays_as_it_is(here):
-    root = FirstStage(here.cuts(here.relaxed.duals), here.means.matrix)
-    tree = TierTree(root, -math.inf, here.cuts, lambda m: highs.solve(m, relaxed=True).x, here.relaxed.basis)
-    for _ in range(2):
-        tree.step(math.inf, math.inf, perf_counter() + 30, apart=True)
-    assert len(tree.open) == 2
-    before = {one.number for one in tree.open}
-    tree.step(math.inf, math.inf, perf_counter() - 1, apart=True)
-    assert {one.number for one in tree.open} == before
-    assert not any(one.begun for one in tree.open)
+def settled(first):
+    """The bound by all cuts that there are."""
+    return max(first.looked_at(perf_counter() + 60, math.inf) for _ in range(8))
+
+
+def test_columns_are_made_whole_one_after_the_other(here):
+    m = here.means.matrix
+    whole = np.concatenate(
+        [np.arange(m.blocks[name].start, m.blocks[name].stop) for name in ("opened", "home")]
+    )
+    first = InOut(here.cuts(here.relaxed.duals), m)
+    bound = here.raised(first)
+    places = np.searchsorted(first.cuts.first, whole)
+    parts = first.stage[places]
+    assert (np.abs(parts - np.round(parts)) > 1e-3).any()
+    assert first.whole(whole, perf_counter() + 60)
+    held = first.stage[places]
+    assert np.allclose(held, np.round(held), atol=1e-6)
+    first.begin(first.stage)
+    assert bound <= first.raised(perf_counter() + 60) * (1 + 1e-6)
+    assert first.least >= bound
+    assert not first.whole(whole, perf_counter() - 1) or np.allclose(held, first.stage[places], atol=1e-6)
+
+
+def test_what_is_about_contracts_alone_is_put_right(here):
+    # Units that are bought stay; a tier that has to be signed is, with its take.
+    tiers, m = here.means.committed.signed, here.means.matrix
+    first = InOut(here.cuts(here.relaxed.duals), m)
+    stage = here.relaxed.x[first.cuts.first]
+    first.begin(stage)
+    cheap = first.least
+    lower = m.lower[tiers].copy()
+    lower[-1] = 1.0
+    first.within(tiers, lower, m.upper[tiers])
+    first.begin(stage)
+    bought = np.searchsorted(first.cuts.first, here.means.bought.columns)
+    assert (first.good[bought] == stage[bought]).all()
+    assert first.good[np.searchsorted(first.cuts.first, tiers[-1])] == pytest.approx(1.0)
+    assert first.least > cheap
+    first.within(tiers, np.ones(len(tiers)), m.upper[tiers])  # two tiers of a contract
+    first.begin(stage)
+    assert not len(first.good)
+    assert first.least == math.inf
 
 
 def test_a_solver_that_loses_its_way_begins_anew(here, monkeypatch):

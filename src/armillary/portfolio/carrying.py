@@ -9,11 +9,25 @@ from armillary.portfolio.calendar import Floats, Integers
 from armillary.portfolio.matrix import Bools
 
 
-def purchased(assembly: Assembly, x: Floats) -> dict[tuple[int, int], float]:
-    """Units bought, by offer and quarter of start."""
-    purchases = assembly.bought.purchases
-    keys = zip(purchases.offer.tolist(), purchases.start.tolist(), strict=True)
-    return dict(zip(keys, x[assembly.bought.columns].tolist(), strict=True))
+def purchased(assembly: Assembly, x: Floats) -> dict[tuple[int, ...], float]:
+    """Units bought, by offer and quarter of start; set aside, by stream, site, SKU, quarter and node."""
+    return dict(zip(keys(assembly), x[purchases_of(assembly)].tolist(), strict=True))
+
+
+def purchases_of(assembly: Assembly) -> Integers:
+    """Columns of units that are bought, and set aside for runs."""
+    return np.concatenate([assembly.bought.columns, assembly.bought.clusters.column])
+
+
+def keys(assembly: Assembly) -> list[tuple[int, ...]]:
+    """What each of these columns is, in any assembly of a programme."""
+    purchases, aside = assembly.bought.purchases, assembly.bought.clusters
+    found: list[tuple[int, ...]] = list(zip(purchases.offer.tolist(), purchases.start.tolist(), strict=True))
+    seen: dict[tuple[int, ...], int] = {}
+    for key in zip(*(a.tolist() for a in (aside.stream, aside.site, aside.sku, aside.quarter)), strict=True):
+        seen[key] = seen.get(key, -1) + 1
+        found.append((*key, seen[key]))
+    return found
 
 
 def carried(coarse: Assembly, point: Floats, whole: Assembly) -> Floats:

@@ -10,24 +10,21 @@ The method is the L-shaped one of R. M. Van Slyke and R. Wets (SIAM Journal on A
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from time import perf_counter
 
 import numpy as np
 
-from armillary.portfolio import highs
 from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.assembly import Assembly
 from armillary.portfolio.calendar import Floats, Integers, sums
-from armillary.portfolio.matrix import Bools, Matrix
+from armillary.portfolio.matrix import Bools
+from armillary.portfolio.quarter_use import Cut, Quarter
 from armillary.portfolio.records import Programme
 from armillary.portfolio.recourse import WORKERS
 
 MEANS = ("use if opened", "give if opened", "use at home", "cluster or nothing", "idle", "use if signed")
 """Rows that hold in the mean of futures or for whole runs alone, which cuts leave out."""
-SHARE_PRICE = 10.0
-"""Price of work beyond a provider's share, in the largest penalty. [-]"""
 
 
 def separable(programme: Programme, arrays: Arrays) -> bool:
@@ -35,39 +32,6 @@ def separable(programme: Programme, arrays: Arrays) -> bool:
     favoured = any(one.most_favoured for one in programme.contracts)
     certain = arrays.capacity.shape[2] == 1
     return programme.risk.weight == 0 and programme.budget is None and not favoured and certain
-
-
-class Quarter(NamedTuple):
-    """Use of one quarter as a programme of its own, for any future.
-
-    part : its columns and rows.
-    first : `[row, first-stage column]` what the first stage adds to its rows.
-    nodes : of each group of columns that differ by node of the futures' tree, what a unit adds `[row]` and
-    its column for each future.
-    low, high : `[future, row]`.
-    adds : `[row]` to which use only adds, so that the first stage alone has to leave room.
-    model : that HiGHS solves.
-    order : of futures, by what they ask for.
-    """
-
-    part: Matrix
-    first: Matrix
-    nodes: list[tuple[Floats, Integers]]
-    low: Floats
-    high: Floats
-    adds: Bools
-    model: highs.Growing
-    order: Integers
-
-
-class Cut(NamedTuple):
-    """Of all futures of a quarter: what use costs is at least `constant + slope @ first`.
-
-    constant : `[future]`. slope : `[future, first-stage column]`.
-    """
-
-    constant: Floats
-    slope: Floats
 
 
 class Cuts:
@@ -94,6 +58,10 @@ class Cuts:
         Of its rows with use, -1 of others.
     priced : array
         Of its rows: prices of what contracts count as spent, 0 of others.
+    dear : array
+        Of its rows: what is spent costs at its list price, less what it is priced at; 0 of others.
+    seconds : float
+        That cuts took the last time.
     groups : int
         Of futures, in all quarters; those of a quarter are numbered from its entry in `ends`.
     group, constant, start, column, value : array
@@ -105,7 +73,7 @@ class Cuts:
     ) -> None:
         self.arrays, self.assembly = arrays, assembly
         m = self.matrix = assembly.matrix
-        self.chance, self.prices = programme.futures.probability, prices
+        self.chance, self.prices, self.seconds = programme.futures.probability, prices, 0.0
         size, entry = len(m.row_lower), np.repeat(np.arange(len(m.cost)), np.diff(m.start))
 
         def touched(entries: Bools) -> Bools:
@@ -123,6 +91,7 @@ class Cuts:
         # What contracts count as spent is priced.
         self.listed = listed = _rows(m.row_blocks, size, "list price")
         self.priced = np.where(listed, np.minimum(prices, 0.0), 0.0)
+        self.dear = np.where(listed, arrays.factor[quarter] + self.priced, 0.0)
         left_out = _rows(m.row_blocks, size, MEANS)
         own = (quarter >= 0) & ~listed & ~left_out
         # Rows of a quarter to which use only adds hold for the first stage alone, too.
@@ -132,10 +101,13 @@ class Cuts:
         most = _most(arrays, assembly)
         cost, upper = m.cost - m.back(self.priced), np.where(np.isnan(most), m.upper, most)
         use = m._replace(cost=cost, upper=upper, integer=np.zeros(len(cost), bool))
-        quarters = range(programme.calendar.quarters)
         self.quarters = [
-            self._quarter(use, np.flatnonzero(later == t), own & (quarter == t), adds, t) for t in quarters
-        ]
+            Quarter(
+                arrays, assembly, use, t, np.flatnonzero(later == t), own & (quarter == t), adds, self.first,
+                programme.share, self.chance,
+            )
+            for t in range(programme.calendar.quarters)
+        ]  # fmt: skip
         self.label = [np.unique(row, return_inverse=True)[1] for row in label]
         self.sizes = [int(group.max()) + 1 for group in self.label]
         self.ends = np.cumsum([0, *self.sizes])
@@ -144,85 +116,38 @@ class Cuts:
         self.start, self.column, self.value = np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0)
         futures = len(self.chance)
         self.add([
-            self._cut(one, np.tile(prices[own & (quarter == t)], (futures, 1)))
+            one.proven(np.tile(prices[own & (quarter == t)], (futures, 1)))
             for t, one in enumerate(self.quarters)
         ])  # fmt: skip
 
-    def _quarter(self, use: Matrix, columns: Integers, rows: Bools, adds: Bools, t: int) -> Quarter:
-        arrays, m, futures = self.arrays, self.matrix, len(self.chance)
-        part = _elastic(use.part(columns, rows), _rows(m.row_blocks, len(rows), "share")[rows], arrays)
-        number = np.flatnonzero(rows)
-        low, high = (np.repeat(side[number][None], futures, 0) for side in (m.row_lower, m.row_upper))
-        demand = np.arange(len(rows))[m.row_blocks["demand"]].reshape(len(arrays.floor), -1)[:, t]
-        for w, row in enumerate(demand):
-            at = np.flatnonzero(number == row)
-            low[:, at] = arrays.demand[w, t][:, None]
-            if arrays.cluster[w] <= 0:
-                high[:, at] = arrays.demand[w, t][:, None]
-        first = m.part(self.first, rows)
-        entry = np.repeat(np.arange(len(self.first)), np.diff(first.start))
-        nodes = []
-        for one in self.assembly.bought.exercises:
-            for units in (one.units, *(c for q, c in one.clusters if q == t)):
-                where = np.searchsorted(self.first, units)
-                picked = np.zeros(len(self.first))
-                picked[where] = 1.0
-                each = first.times(picked)
-                if each.any():
-                    nodes.append((each, where[one.node]))
-                first = first._replace(value=np.where(np.isin(entry, where), 0.0, first.value))
-        order = np.argsort(arrays.value @ arrays.demand[:, t], kind="stable")
-        return Quarter(part, first, nodes, low, high, adds[rows], highs.Growing(part), order)
+    def made(self, point: Floats, exact: bool = True) -> list[Cut]:
+        """Make cuts at a first stage, by quarter.
 
-    def made(self, point: Floats) -> list[Cut | None]:
-        """Make cuts at a first stage, by quarter; none where a quarter has no use that goes with it."""
+        Parameters
+        ----------
+        point : array
+        exact : bool
+            Whether each future has prices of its own; else futures that share cuts have those of their mean.
+        """
+        began = perf_counter()
+        groups = [None] * len(self.quarters) if exact else self.label
         with ThreadPoolExecutor(WORKERS) as both:
-            found = list(both.map(lambda one: self._made(one, point), self.quarters))
+            found = list(both.map(lambda one, label: one.cut(point, label), self.quarters, groups))
+        self.seconds = perf_counter() - began if exact else self.seconds
         self.add(found)
         return found
 
-    def _made(self, one: Quarter, point: Floats) -> Cut | None:
-        futures = len(self.chance)
-        added = np.repeat(one.first.times(point)[None], futures, 0)
-        for each, column in one.nodes:
-            added += point[column][:, None] * each
-        low, high = one.low - added, one.high - added
-        high[:, one.adds] = np.maximum(high[:, one.adds], 0.0)  # a tolerance may leave less
-        prices = np.zeros(low.shape)
-        for f in one.order:
-            found = one.model.prices(low[f], high[f])
-            if not len(found):
-                return None
-            prices[f] = found
-        return self._cut(one, prices)
-
-    def _cut(self, one: Quarter, prices: Floats) -> Cut:
-        """What prices `[future, row]` of a quarter prove, whatever they are."""
-        part, futures = one.part, np.arange(len(prices))
-        prices = np.where((prices > 0) & np.isneginf(one.low), 0.0, prices)
-        prices[(prices < 0) & np.isposinf(one.high)] = 0.0
-        reduced = np.array([part.cost - part.back(y) for y in prices])
-        with np.errstate(invalid="ignore"):
-            fixed = np.where(prices > 0, prices * one.low, np.where(prices < 0, prices * one.high, 0.0))
-            saved = np.where(reduced < 0, reduced * part.upper, 0.0)
-        slope = -np.array([one.first.back(y) for y in prices])
-        for each, column in one.nodes:
-            np.add.at(slope, (futures, column), -(prices @ each))
-        return Cut(fixed.sum(1) + saved.sum(1), slope)
-
-    def add(self, found: list[Cut | None]) -> None:
+    def add(self, found: list[Cut]) -> None:
         """Keep cuts of groups of futures."""
         group, constant, columns, values = [], [], [], []
         for t, cut in enumerate(found):
-            if cut is None:
-                continue
             for g in range(self.sizes[t]):
                 chance = np.where(self.label[t] == g, self.chance, 0.0)
                 slope = chance @ cut.slope
                 inside = np.flatnonzero(slope)
                 group.append(self.ends[t] + g)
                 constant.append(float(chance @ cut.constant))
-                columns.append(inside)
+                columns.append(cut.columns[inside])
                 values.append(slope[inside])
         sizes = np.array([len(one) for one in columns], np.int64)
         self.group = np.append(self.group, np.array(group, np.int64))
@@ -240,15 +165,13 @@ class Cuts:
         """What weights of cuts add to the cost of the first stage."""
         return sums(self.column, np.repeat(weight, np.diff(self.start)) * self.value, len(self.first))
 
-    def cost(self, point: Floats, cuts: list[Cut | None]) -> float:
+    def cost(self, point: Floats, cuts: list[Cut]) -> float:
         """What a first stage costs with the use that cuts made there are about."""
         m, total = self.matrix, float(self.matrix.cost[self.first] @ point)
         whole = np.zeros(len(m.cost))
         whole[self.first] = point
         total -= float(self.priced @ np.maximum(m.times(whole), 0.0))
-        for cut in cuts:
-            total += float(self.chance @ (cut.constant + cut.slope @ point)) if cut else math.inf
-        return total
+        return total + sum(float(self.chance @ cut.at(point)) for cut in cuts)
 
 
 def _rows(blocks: dict[str, slice], count: int, names: str | tuple[str, ...]) -> Bools:
@@ -284,17 +207,3 @@ def _most(arrays: Arrays, assembly: Assembly) -> Floats:
     most[pooled.column] = peak[pooled.stream, quarter[pooled.state]] / work
     most[assembly.unmet] = peak[:, quarter]
     return most
-
-
-def _elastic(part: Matrix, shares: Bools, arrays: Arrays) -> Matrix:
-    """With more than a provider's share at a high price, so that every first stage has some use."""
-    rows = np.flatnonzero(shares)
-    counted = arrays.value > 0
-    price = SHARE_PRICE * float((arrays.penalty[counted] / arrays.value[counted]).max(initial=0.0))
-    count, none = len(rows), np.zeros(len(rows))
-    return part._replace(
-        cost=np.append(part.cost, none + price), lower=np.append(part.lower, none),
-        upper=np.append(part.upper, none + np.inf), integer=np.zeros(len(part.cost) + count, bool),
-        start=np.append(part.start, part.start[-1] + np.arange(1, count + 1)),
-        row=np.append(part.row, rows), value=np.append(part.value, none - 1.0),
-    )  # fmt: skip

@@ -8,6 +8,7 @@ would take too long, cuts are made (`cutting.py`), or the last round's binaries 
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -63,12 +64,13 @@ def decompose(programme: Programme, arrays: Arrays, gap: float, until: float) ->
                 rounds.bettered(*before)
             break
         slow = rounds.cutting(coarse)
-        point = rounds.planned(coarse, relaxed, quick=slow)
-        if not len(point):
-            break
+        rough = partial(rounds.planned, coarse, relaxed, quick=slow)
         if slow:
-            planned_and_bounded(rounds, coarse, point)
-            rounds.bettered(coarse, point, relaxed.x)
+            planned_and_bounded(rounds, coarse, relaxed, rough)
+            if not rounds.finished() and rounds.left() > 0 and len(point := rough()):
+                rounds.bettered(coarse, point, relaxed.x)
+            break
+        if not len(point := rough()):
             break
         rounds.refined(coarse, point)
         if rounds.finished() or perf_counter() > until:

@@ -2,15 +2,11 @@
 
 Of thousands of purchases a plan makes a hundred. The programme has those that may be worth it; its prices,
 completed for the rows that only the others are in, say which are missing, and what all plans cost at least.
-
-Cuts are made between a good first stage and that of the bound, as in W. Ben-Ameur and J. Neto, "Acceleration
-of cutting-plane and column generation algorithms" (Networks 49, 2007).
 """
 
 from __future__ import annotations
 
 import math
-from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -21,12 +17,6 @@ from armillary.portfolio.calendar import Floats, Integers, sums
 from armillary.portfolio.cuts import Cuts
 from armillary.portfolio.matrix import Bools, Matrix
 
-BETWEEN = 0.5
-"""Where cuts are made, on the way from the first stage of a plan to that of the bound. [-]"""
-SLOW = 3e-4
-"""Rise of the bound in a round, as a share of it, below which cuts are no longer worth their time. [-]"""
-STILL = 3
-"""Rounds with such a rise, one after the other, that end it. [-]"""
 VIOLATED = 1e-7
 """Part of what a group costs by which a cut has to be missed to be added. [-]"""
 LEAST = -1e6
@@ -37,6 +27,8 @@ MISSING = 1e-5
 """Part of the bound that purchases that are left out may be worth. [-]"""
 MORE = 300
 """Purchases that are added at once. [-]"""
+KEPT = 2.0
+"""Cuts in the model, by group of futures, from which those that are not binding are left out. [-]"""
 BASIC = 1
 """Status of a basic row, as HiGHS counts. [-]"""
 
@@ -66,10 +58,12 @@ class FirstStage:
 
     Attributes
     ----------
-    least : float
-        What the cheapest first stage costs with the use that cuts made there are about. [scaled money]
-    around : array
-        Point of the assembly that it was begun with.
+    part : Matrix
+        Its columns, and those of what is spent at list prices, in the rows that hold for it alone.
+    ties : tuple
+        Columns of what is spent at list prices, by quarter, and what it costs use at least.
+    missing : bool
+        Whether purchases were missing the last time, which are there the next.
     buys : array
         Which columns are purchases that there are.
     failed : bool
@@ -91,69 +85,43 @@ class FirstStage:
             start=np.append(part.start, part.start[-1] + np.arange(1, len(none) + 1)),
             row=np.append(part.row, row), value=np.append(part.value, none - 1.0),
         )  # fmt: skip
-        self._entry = np.repeat(np.arange(len(self.part.cost)), np.diff(self.part.start))
-        self._bought, self._drawn = (self._of(m.blocks[name]) for name in ("bought", "power of purchases"))
+        self.entry = np.repeat(np.arange(len(self.part.cost)), np.diff(self.part.start))
+        self.bought, self._drawn = (self.of(m.blocks[name]) for name in ("bought", "power of purchases"))
         self._needed = (self.part.row_lower > 0) | (self.part.row_upper < 0)
         worth = m.cost - m.back(cuts.prices) <= WORTH * m.cost
-        self.buys = self._bought.copy()
+        self.buys = self.bought.copy()
         self.buys[: len(cuts.first)] &= worth[cuts.first]
         self._basis: highs.Basis | None = None
-        self._stale, self.failed = True, False
-        self.around, self._good, self.least = np.zeros(0), np.zeros(len(cuts.first)), math.inf
+        self.missing, self.failed = True, False
         self._cut_basis, self._order = np.zeros(0, np.int8), np.zeros(0, np.int64)
         self._stage, self._use = np.zeros(len(self.part.cost)), np.zeros(cuts.groups)
+        # Use costs no less than what contracts count of it, where that is priced at no more than it costs.
+        self._quarter = np.repeat(np.arange(len(cuts.quarters)), cuts.sizes)
+        quarter, dear = cuts.quarter[listed], cuts.dear[listed]
+        self.tied = np.setdiff1d(np.arange(len(cuts.quarters)), quarter[dear < 0])
+        kept = np.isin(quarter, self.tied) & (dear > 0)
+        self.ties = len(part.cost) + np.flatnonzero(kept), quarter[kept], dear[kept]
+        self._tie_basis = np.full(len(self.tied), BASIC, np.int8)
 
-    def _of(self, block: slice) -> Bools:
+    def of(self, block: slice) -> Bools:
         """Which columns are of a block of the assembly's."""
         first = self.cuts.first
         return np.append(
             (first >= block.start) & (first < block.stop), np.zeros(self.cuts.listed.sum(), bool)
         )
 
-    def of_cheapest(self, columns: Integers) -> Floats:
-        """What the cheapest first stage has of some columns of the assembly."""
-        return self._good[np.searchsorted(self.cuts.first, columns)]
+    def within(self, columns: Integers, lower: Floats, upper: Floats) -> None:
+        """Other bounds of some columns of the assembly, in place of what they were."""
+        inside = np.searchsorted(self.cuts.first, columns)
+        self.part.lower[inside], self.part.upper[inside] = lower, upper
+        if not self.missing:
+            there = self._place[inside] >= 0
+            self._model.bounds(self._place[inside[there]], lower[there], upper[there])
 
-    def begin(self, around: Floats) -> None:
-        """Begin with the first stage of a point of the assembly that is near a good plan."""
-        self.around, self._good = around, around[self.cuts.first]
-        self.least = self.cuts.cost(self._good, self.cuts.made(self._good))
-
-    def raised(self, until: float, near: float = 0.0, enough: float = math.inf) -> tuple[Floats, float]:
-        """Make cuts until the bound hardly rises or the time is over, and go on where it was the next time.
-
-        Parameters
-        ----------
-        until : float
-            Time limit, of the performance counter. [s]
-        near : float
-            How near the cheapest first stage is to the bound where this ends, as a share of it. [-]
-        enough : float
-            Bound at which this ends. [scaled money]
-
-        Returns
-        -------
-        first stage, bound
-            The cheapest one seen, as a point of the assembly; and what all plans cost at least.
-        """
-        cuts = self.cuts
-        bound, still = -math.inf, 0
-        while True:
-            found = self.solved(until - perf_counter())
-            rises = found.bound >= bound + SLOW * abs(found.bound)
-            still = 0 if rises or self._stale else still + 1  # with purchases that are missing it may fall
-            bound = max(bound, found.bound)
-            if found.status != "optimal" or still == STILL or perf_counter() > until:
-                break
-            if self.least - bound <= near * abs(bound) or bound >= enough:
-                break
-            # Where that hardly raised the bound, at the first stage of the bound itself.
-            point = self._good + (1.0 if still else BETWEEN) * (found.stage - self._good)
-            if (cost := cuts.cost(point, cuts.made(point))) < self.least:
-                self._good, self.least = point, cost
-        out = np.zeros(len(cuts.matrix.cost))
-        out[cuts.first] = self._good
-        return out, bound
+    @property
+    def stage(self) -> Floats:
+        """The first stage of the last bound."""
+        return self._stage[: len(self.cuts.first)]
 
     def solved(self, seconds: float = math.inf) -> Staged:
         """Minimise; purchases that are missing are there the next time.
@@ -163,7 +131,7 @@ class FirstStage:
         seconds : float
             Time limit. [s]
         """
-        if self._stale:
+        if self.missing or len(self._order) > KEPT * self.cuts.groups:
             self._build()
         self._add(self._missed())
         found = self._model.solved(seconds)
@@ -172,8 +140,8 @@ class FirstStage:
             self._build()
             self._add(self._missed())
             found = self._model.solved(seconds)
-        if found.status == "infeasible" and (self._bought & ~self.buys).any():
-            self.buys |= self._bought
+        if found.status == "infeasible" and (self.bought & ~self.buys).any():
+            self.buys |= self.bought
             self._build()
             return self.solved(seconds)
         self.failed = found.status not in ("optimal", "time limit")
@@ -183,7 +151,7 @@ class FirstStage:
         self._keep(found)
         bound, missing = self._proven(found)
         self.buys[missing] = True
-        self._stale = len(missing) > 0
+        self.missing = len(missing) > 0
         return Staged("optimal", self._stage[: len(self.cuts.first)], found.value, bound)
 
     def _build(self) -> None:
@@ -195,6 +163,7 @@ class FirstStage:
         self._place[columns] = np.arange(len(columns))
         self._model = highs.Growing(self.part.part(columns, self._rows), presolve=self._basis is None)
         self._groups = self._model.columns(np.ones(self.cuts.groups), LEAST, np.inf)
+        self._tie()
         binding = np.flatnonzero(self._cut_basis != BASIC)
         order, self._order = self._order[binding], np.zeros(0, np.int64)
         self._cut_basis = self._cut_basis[binding]
@@ -202,33 +171,42 @@ class FirstStage:
         if self._basis is not None:
             column, row = self._basis
             use = column[len(self.part.cost) :]
-            self._model.begin((
-                np.append(column[columns], use), np.append(row[self._rows], self._cut_basis)
-            ))  # fmt: skip
+            rows = np.concatenate([row[self._rows], self._tie_basis, self._cut_basis])
+            self._model.begin((np.append(column[columns], use), rows))
+
+    def _tie(self) -> None:
+        """Add rows of what use of a quarter costs at least, by what is spent at list prices."""
+        column, quarter, dear = self.ties
+        inside = self._place[column] >= 0
+        of_groups = np.flatnonzero(np.isin(self._quarter, self.tied))
+        row = np.searchsorted(self.tied, np.append(quarter[inside], self._quarter[of_groups]))
+        entries = np.append(self._place[column[inside]], self._groups[of_groups])
+        values = np.append(-dear[inside], np.ones(len(of_groups)))
+        self._put(np.zeros(len(self.tied)), row, entries, values)
 
     def _useful(self) -> tuple[Bools, Bools]:
         """Columns that may be more than 0 with the purchases that there are, and rows that matter."""
         part = self.part
-        there = ~part.emptied(self._bought & ~self.buys)
+        there = ~part.emptied(self.bought & ~self.buys)
         slack = np.isneginf(part.row_lower) & (part.row_upper >= 0)  # rows that only what adds can break
 
         def needed() -> Bools:
             rows = ~slack
-            rows[part.row[(part.value > 0) & there[self._entry]]] = True
+            rows[part.row[(part.value > 0) & there[self.entry]]] = True
             return rows
 
         makes = np.zeros(len(there), bool)
-        makes[self._entry[(part.value < 0) & needed()[part.row]]] = True
+        makes[self.entry[(part.value < 0) & needed()[part.row]]] = True
         there &= ~self._drawn | makes
         touched = np.zeros(len(slack), bool)
-        touched[part.row[there[self._entry]]] = True
+        touched[part.row[there[self.entry]]] = True
         return there, (needed() & touched) | self._needed
 
     def _missed(self) -> Integers:
         """Cuts that the last point misses and the model does not have."""
         cuts = self.cuts
         missed = np.ones(len(cuts.group), bool)
-        if self._basis is not None:
+        if self._basis is not None and len(self._order):
             use = self._use[cuts.group]
             missed = cuts.at(self._stage[: len(cuts.first)]) - use > VIOLATED * np.abs(use)
         missed[self._order] = False
@@ -246,10 +224,14 @@ class FirstStage:
         row = np.append(np.repeat(np.arange(count), sizes)[inside], np.arange(count))
         columns = np.append(column[inside], self._groups[cuts.group[which]])
         values = np.append(-cuts.value[entries][inside], np.ones(count))
-        order = np.argsort(row, kind="stable")
-        start = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=count))])
-        self._model.rows(cuts.constant[which], start, columns[order], values[order])
+        self._put(cuts.constant[which], row, columns, values)
         self._order = np.append(self._order, which)
+
+    def _put(self, lower: Floats, row: Integers, columns: Integers, values: Floats) -> None:
+        """Add rows to the model."""
+        order = np.argsort(row, kind="stable")
+        start = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(lower)))])
+        self._model.rows(lower, start, columns[order], values[order])
 
     def _keep(self, found: highs.Solved) -> None:
         """Remember a point and where the simplex method is."""
@@ -261,7 +243,8 @@ class FirstStage:
         column, row = np.zeros(size, np.int8), np.full(len(self._rows), BASIC, np.int8)
         column[self._there], row[self._rows] = here[0][:count], here[1][: self._height]
         self._basis = np.append(column, here[0][count:]), row
-        self._cut_basis = here[1][self._height :]
+        ties = self._height + len(self.tied)
+        self._tie_basis, self._cut_basis = here[1][self._height : ties], here[1][ties:]
 
     def _proven(self, found: highs.Solved) -> tuple[float, Integers]:
         """What all plans cost at least, and purchases that are missing."""
@@ -270,13 +253,20 @@ class FirstStage:
         prices[self._rows] = found.duals[: self._height]
         prices = signed(part, prices)
         weight = np.zeros(len(cuts.group))
-        weight[self._order] = np.maximum(found.duals[self._height :], 0.0)
+        ties = self._height + len(self.tied)
+        weight[self._order] = np.maximum(found.duals[ties:], 0.0)
+        tied = np.zeros(len(cuts.quarters))
+        tied[self.tied] = np.minimum(np.maximum(found.duals[self._height : ties], 0.0), 1.0)
         # A group's cuts have weights of at most 1 together: what it costs is counted once.
         total = sums(cuts.group, weight, cuts.groups)
-        weight /= np.maximum(total, 1.0)[cuts.group]
+        over = np.maximum(total / np.maximum(1.0 - tied[self._quarter], TOLERANCE), 1.0)
+        weight /= over[cuts.group]
+        total = total / over + tied[self._quarter]
         fixed = float(cuts.constant @ weight) + float((LEAST * (1 - np.minimum(total, 1.0))).sum())
         cost = part.cost.copy()
         cost[: len(cuts.first)] += cuts.back(weight)
+        column, quarter, dear = self.ties
+        cost[column] += tied[quarter] * dear
         prices = self._completed(cost, prices)
         reduced = cost - part.back(prices)
         with np.errstate(invalid="ignore"):
@@ -284,7 +274,7 @@ class FirstStage:
             saved = np.where(reduced > 0, reduced * part.lower, reduced * part.upper)
         saved[(~np.isfinite(saved) & (np.abs(reduced) <= TOLERANCE)) | (reduced == 0)] = 0.0
         fixed += float(np.where(prices == 0, 0.0, paid).sum())
-        out = np.flatnonzero(self._bought & ~self.buys & (saved < 0))
+        out = np.flatnonzero(self.bought & ~self.buys & (saved < 0))
         out = out[np.argsort(saved[out], kind="stable")]
         worth = -float(saved[out].sum())
         return fixed + float(saved.sum()), out[:MORE] if worth > MISSING * abs(found.value) else out[:0]
@@ -295,13 +285,13 @@ class FirstStage:
         Power that purchases draw is worth what the site's is; units that they give are worth their best use.
         """
         part, prices = self.part, prices.copy()
-        row, column, value = part.row, self._entry, part.value
+        row, column, value = part.row, self.entry, part.value
         left_out = (part.row_upper <= 0) & np.isneginf(part.row_lower) & ~self._rows
         free = left_out[row] & ~self._there[column]
         reduced = cost - part.back(prices)
         draws = np.flatnonzero(free & (value < 0) & self._drawn[column] & (reduced[column] > 0))
         prices[row[draws]] = reduced[column[draws]] / value[draws]
-        uses = free & (value > 0) & ~self._bought[column]
+        uses = free & (value > 0) & ~self.bought[column]
         several = np.bincount(column[uses], minlength=len(cost)) > 1
         made = np.zeros(len(prices), bool)
         made[row[value < 0]] = True

@@ -204,6 +204,10 @@ class Growing:
         none, begins = np.full(len(lower), np.inf), start[:-1].astype(np.int32)
         self._model.addRows(len(lower), lower, none, len(values), begins, columns.astype(np.int32), values)
 
+    def bounds(self, columns: Integers, lower: Floats, upper: Floats) -> None:
+        """Change bounds of columns."""
+        self._model.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
+
     def basis(self) -> Basis:
         """Where it is."""
         return _basis(self._model)

@@ -67,7 +67,7 @@ def rounded(
         **(chosen or {}),
     }
     choices = [held["opened"]] if "opened" in held else _sites(arrays, assembly, x, held["home"])
-    tiers = held["signed"] if "signed" in held else _tiers(programme, arrays, assembly, x)
+    tiers = held["signed"] if "signed" in held else tiers_of(programme, arrays, assembly, x)
     point, value = np.zeros(0), np.inf
     for opened in choices:
         found = best(programme, arrays, assembly, {**held, "opened": opened, "signed": tiers})
@@ -75,7 +75,7 @@ def rounded(
             point, value = found, float(m.cost @ found)
             held["opened"] = opened
     for _ in range(TRIES if len(point) else 0):
-        again = _tiers(programme, arrays, assembly, point)
+        again = tiers_of(programme, arrays, assembly, point)
         if np.array_equal(again, tiers):
             break
         tiers = again
@@ -252,7 +252,7 @@ def _sites(arrays: Arrays, assembly: Assembly, x: Floats, home: Floats) -> list[
     return [one.astype(float) for one in ((wide,) if np.array_equal(wide, few) else (wide, few))]
 
 
-def _tiers(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) -> Floats:
+def tiers_of(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) -> Floats:
     """For each contract the tier that saves most on what a point spends with its provider, if any does."""
     committed, states, m = assembly.committed, assembly.states, assembly.matrix
     signed = np.zeros(len(committed.signed))
@@ -263,7 +263,7 @@ def _tiers(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) 
         mine = np.flatnonzero((committed.contract == c) & affordable)
         if contract.provider not in left:
             p = arrays.providers.index(contract.provider)
-            left[contract.provider] = -m.times(x)[m.row_blocks[f"list price {p}"]]
+            left[contract.provider] = np.maximum(-m.times(x)[m.row_blocks[f"list price {p}"]], 0.0)
         # Spending that is under no contract, and under this.
         spent = left[contract.provider].copy()
         for i in np.flatnonzero(committed.contract == c):

@@ -1,0 +1,250 @@
+"""Use of one quarter as a programme of its own, in any future, and what it says of every first stage.
+
+With the first stage held, use of a quarter in one future has nothing in common with any other but what
+contracts count as spent, which is priced (Lagrange). Its prices hold for every other first stage, too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from armillary.portfolio.arrays import Arrays
+from armillary.portfolio.assembly import Assembly
+from armillary.portfolio.calendar import Floats, Integers, sums
+from armillary.portfolio.matrix import Bools, Matrix
+from armillary.portfolio.responses import priced
+
+SHARE_PRICE = 10.0
+"""Price of work beyond a provider's share, in the largest penalty. [-]"""
+NEAR = 1e-7
+"""How near use is to the least that it could cost, as a share of what it is worth. [-]"""
+LITTLE = 1e-12
+"""Part of what opened sites have that closed ones are counted with, to be worth what they would earn. [-]"""
+
+
+class Cut(NamedTuple):
+    """In each future, what use of a quarter costs is at least `constant + slope @ first[columns]`.
+
+    constant : `[future]`. columns : of the first stage. slope : `[future, column]`.
+    """
+
+    constant: Floats
+    columns: Integers
+    slope: Floats
+
+    def at(self, first: Floats) -> Floats:
+        """What use costs at least with a first stage, `[future]`."""
+        return np.asarray(self.constant + self.slope @ first[self.columns])
+
+
+class Quarter:
+    """Use of one quarter.
+
+    Parameters
+    ----------
+    arrays : Arrays
+    assembly : Assembly
+        Over one state a quarter.
+    use : Matrix
+        The assembly's, with costs and upper bounds of columns that hold in any future.
+    number : int
+        Of the quarter.
+    columns : array
+        Of use in it.
+    rows : array
+        Which rows of the assembly's are its own.
+    adds : array
+        Which of all rows use only adds to, so that the first stage alone has to leave room.
+    first : array
+        Columns of the first stage.
+    share : float
+        Of value that one provider may give. [-]
+    chance : array
+        Of futures.
+    """
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        assembly: Assembly,
+        use: Matrix,
+        number: int,
+        columns: Integers,
+        rows: Bools,
+        adds: Bools,
+        first: Integers,
+        share: float,
+        chance: Floats,
+    ) -> None:
+        m, futures = assembly.matrix, arrays.demand.shape[2]
+        self.rows, self.adds = np.flatnonzero(rows), adds[rows]
+        at = {
+            name: np.flatnonzero((self.rows >= block.start) & (self.rows < block.stop))
+            for name, block in m.row_blocks.items()
+        }
+        none = np.zeros(0, np.int64)
+        self.asked, self.given, self.share, self.power, self.networks = (
+            at.get(name, none) for name in ("demand", "given by", "share", "power", "all at home")
+        )
+        # Units of an offer or a pool; and of an offer at a site that is opened, which are within the others.
+        units = (
+            np.concatenate([at.get("capacity", none), at.get("pool", none)]),
+            at.get("scarce if opened", none),
+        )
+        self.part = _elastic(use.part(columns, rows), self.share, arrays)
+        self.low, self.high = (np.repeat(side[rows][None], futures, 0) for side in (m.row_lower, m.row_upper))
+        self._more = arrays.cluster > 0  # a cluster that is set aside may do more than it is asked for
+        for w, row in enumerate(self.asked):
+            self.low[:, row] = arrays.demand[w, number]
+            if not self._more[w]:
+                self.high[:, row] = arrays.demand[w, number]
+        self._adds(m.part(first, rows), assembly, number, first)
+        unmet = np.searchsorted(columns, assembly.unmet[:, number])
+        self._sites, self._use = self._grouped(unmet, *units)
+        self._penalty = self.part.cost[unmet]
+        self._beyond = self.part.cost[-1] if len(self.share) else 0.0
+        self._share, self._chance = share, chance
+        opened = np.zeros(len(first))
+        opened[np.searchsorted(first, assembly.opened[assembly.sites_opened])] = 1.0
+        self._little = LITTLE * np.maximum(-self._added(opened)[0], 0.0)
+        self._order = np.argsort(arrays.value @ arrays.demand[:, number], kind="stable")
+        self._known = np.zeros((futures, len(self.asked) + len(self.given) + len(self.networks)))
+
+    def _adds(self, first: Matrix, assembly: Assembly, number: int, every: Integers) -> None:
+        """What the first stage adds to rows: alike in all futures, or by node of the futures' tree."""
+        column = np.repeat(np.arange(len(every)), np.diff(first.start))
+        row, value = first.row, first.value
+        self._nodes: list[tuple[Floats, Integers]] = []
+        by_node = np.zeros(len(every), bool)
+        for one in assembly.bought.exercises:
+            for units in (one.units, *(c for q, c in one.clusters if q == number)):
+                where = np.searchsorted(every, units)
+                each = np.zeros(len(self.rows))
+                inside = np.isin(column, where)
+                np.add.at(each, row[inside], value[inside])
+                if each.any():
+                    self._nodes.append((each, where[one.node]))
+                by_node[where] = True
+        kept = ~by_node[column]
+        self._row, self._value, column = row[kept], value[kept], column[kept]
+        self.columns = np.unique(np.concatenate([column, *(where for _, where in self._nodes)]))
+        self._column = np.searchsorted(self.columns, column)
+        self._start = np.searchsorted(self._column, np.arange(len(self.columns) + 1))
+        self._nodes = [(each, np.searchsorted(self.columns, where)) for each, where in self._nodes]
+
+    def _added(self, first: Floats) -> Floats:
+        """To rows by a first stage, `[future, row]`."""
+        point = first[self.columns]
+        alike = sums(self._row, self._value * point[self._column], len(self.rows))
+        added = np.repeat(alike[None], len(self.low), 0)
+        for each, where in self._nodes:
+            added += point[where][:, None] * each
+        return added
+
+    def _grouped(
+        self, unmet: Integers, units: Integers, opened: Integers
+    ) -> tuple[tuple[Integers, ...], tuple[Floats | Integers, ...]]:
+        """Items of use by site and group of units, as `responses.respond` reads them."""
+        part, count = self.part, len(self.part.cost)
+        column = np.repeat(np.arange(count), np.diff(part.start))
+
+        def of(rows: Integers) -> tuple[Integers, Integers, Floats]:
+            """Of each column: which of some rows it is in, its place among them, and its entry."""
+            place = np.full(len(self.rows), -1)
+            place[rows] = np.arange(len(rows))
+            inside = place[part.row] >= 0
+            mine, row = column[inside], part.row[inside]
+            which, at, entry = np.full(count, -1), np.full(count, -1), np.zeros(count)
+            which[mine], at[mine], entry[mine] = row, place[row], part.value[inside]
+            return which, at, entry
+
+        _, stream, work = of(self.asked)
+        _, provider, value = of(self.given)
+        network, site, watts = of(self.networks)[0], *of(self.power)[::2]
+        items = np.setdiff1d(np.flatnonzero(stream >= 0), unmet)
+        key = np.column_stack([site, of(units)[0], of(opened)[0]])[items]
+        order = np.lexsort(key.T[::-1])
+        items, key = items[order], key[order]
+        group = np.flatnonzero(np.append(True, (key[1:] != key[:-1]).any(1))[: len(items)])
+        where = key[group, 0]
+        block = np.flatnonzero(np.append(True, (where[1:] != where[:-1]) | (where[1:] < 0))[: len(group)])
+        sites = (
+            where[block], np.append(block, len(group)), key[group, 1:].copy(), np.append(group, len(items))
+        )  # fmt: skip
+        each = (stream, provider, network, part.cost, work, value, watts, part.upper)
+        return sites, tuple(one[items] for one in each)
+
+    def cut(self, first: Floats, groups: Integers | None = None) -> Cut:
+        """Prices at which use costs what it does with a first stage, and what they say of every other.
+
+        groups : `[future]` of futures that are taken at their mean, for prices that are right for it alone.
+        """
+        added = self._added(first)
+        low, supply = self.low - added, self.high - added
+        supply[:, self.adds] = np.maximum(supply[:, self.adds], 0.0)  # a tolerance may leave less
+        known, order = self._known, self._order  # each future goes on from a like one
+        if groups is not None:
+            weight = (np.arange(groups.max() + 1)[:, None] == groups) * self._chance
+            weight /= weight.sum(1, keepdims=True)
+            low, supply, known = weight @ self._finite(low), weight @ self._finite(supply), weight @ known
+            order = np.argsort(weight @ np.argsort(order), kind="stable")
+        count = len(self._use[0])
+        work = (*(np.zeros(count) for _ in range(3)), np.zeros(len(self._sites[2])))
+        begun, prices = known[order], np.zeros(low.shape)
+        asked, given = (np.ascontiguousarray(low[order][:, rows]) for rows in (self.asked, self.given))
+        prices[order] = priced(
+            self._sites, self._use, supply[order] + self._little, asked, self._more, -given, self.networks,
+            self._penalty, self._share, self._beyond, begun, NEAR, work,
+        )  # fmt: skip
+        known = known.copy()
+        known[order] = begun
+        streams, shares = len(self.asked), len(self.given)
+        over = known[:, streams : streams + shares]
+        prices[:, self.asked] = known[:, :streams]
+        prices[:, self.share] = -over
+        prices[:, self.given] = self._share * over.sum(1, keepdims=True) - over
+        if groups is not None:
+            return self.proven(prices[groups])
+        self._known = known
+        return self.proven(prices)
+
+    @staticmethod
+    def _finite(rows: Floats) -> Floats:
+        """Without what is infinite, in rows where nothing is read of it."""
+        return np.where(np.isfinite(rows), rows, 0.0)
+
+    def proven(self, prices: Floats) -> Cut:
+        """What prices `[future, row]` say of every first stage, whatever they are."""
+        part, futures = self.part, np.arange(len(prices))
+        prices = np.where((prices > 0) & np.isneginf(self.low), 0.0, prices)
+        prices[(prices < 0) & np.isposinf(self.high)] = 0.0
+        reduced = part.cost - _sums(part.value * prices[:, part.row], part.start)
+        with np.errstate(invalid="ignore"):
+            fixed = np.where(prices > 0, prices * self.low, np.where(prices < 0, prices * self.high, 0.0))
+            saved = np.where(reduced < 0, reduced * part.upper, 0.0)
+        slope = -_sums(self._value * prices[:, self._row], self._start)
+        for each, where in self._nodes:
+            np.add.at(slope, (futures, where), -(prices @ each))
+        return Cut(fixed.sum(1) + saved.sum(1), self.columns, slope)
+
+
+def _sums(values: Floats, start: Integers) -> Floats:
+    """Of each row of values, what is between starts."""
+    total = np.zeros((len(values), values.shape[1] + 1))
+    np.cumsum(values, axis=1, out=total[:, 1:])
+    return np.asarray(total[:, start[1:]] - total[:, start[:-1]])
+
+
+def _elastic(part: Matrix, shares: Integers, arrays: Arrays) -> Matrix:
+    """With more than a provider's share at a high price, so that every first stage has some use."""
+    counted = arrays.value > 0
+    price = SHARE_PRICE * float((arrays.penalty[counted] / arrays.value[counted]).max(initial=0.0))
+    count, none = len(shares), np.zeros(len(shares))
+    return part._replace(
+        cost=np.append(part.cost, none + price), lower=np.append(part.lower, none),
+        upper=np.append(part.upper, none + np.inf), integer=np.zeros(len(part.cost) + count, bool),
+        start=np.append(part.start, part.start[-1] + np.arange(1, count + 1)),
+        row=np.append(part.row, shares), value=np.append(part.value, none - 1.0),
+    )  # fmt: skip

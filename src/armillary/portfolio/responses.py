@@ -1,0 +1,350 @@
+"""Kernels: what use of a quarter costs at least in each future, from what sites do at prices. Needs numba.
+
+With prices of what streams ask for, of providers' shares and of a run's place at a network, use falls apart
+into sites: each fills its power with what earns most a watt, and each pool of purchases goes to what earns
+most a unit. What all of them do at some prices is a response. A small linear programme mixes responses to
+what is asked for, and its prices ask for the next one, until none earns more than those that are known
+(G. B. Dantzig and P. Wolfe, "Decomposition principle for linear programs", Operations Research 8, 1960).
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import numba
+import numpy as np
+
+SMALL = 1e-9
+"""Of pivots, and of what a response has to earn, in what it is compared with. [-]"""
+NO_POWER = 1e-12
+"""What a unit that draws no power is counted with, where units are ordered by what they earn a watt. [-]"""
+ASKED = 200
+"""Most responses that are asked for in a future: prices are what they are by then. [-]"""
+PIVOTS = 500
+"""Most pivots between two responses. [-]"""
+SHUT = -1.0
+"""Toll of a network at which a run has no place. [-]"""
+
+
+@numba.njit(cache=True, nogil=True)
+def respond(sites, use, blocks, supply, price, credit, toll, work, done, given, placed, prices):  # type: ignore[no-untyped-def]
+    """What sites do at some prices, and what their power and units are worth.
+
+    sites : of each block of groups, its row of power (-1: none) and where it begins; of each group, its two
+    rows of units (-1: none; the later one is within the other) and where it begins.
+    use : of each item, its stream, provider (-1: none counts), row of its network (-1: any will do), cost,
+    work, value, power, and most of it.
+    blocks : which.
+    supply : `[row]` power and units that there are.
+    price, credit, toll : of work `[stream]`, of value that is given `[provider]`, of work at a network, by
+    its row `[row]`.
+    work : to work in, three of `[item]`, and `[group]`.
+    done, given, placed, prices : work `[stream]`, value `[provider]`, work at a network `[row]`, prices of
+    rows of power, units and networks `[row]`; filled.
+
+    Gives what it costs.
+    """
+    power_row, block, rows, group = sites
+    stream, provider, network, cost, output, worth, power, most = use
+    gain, rate, amount, left = work
+    done[:] = 0.0
+    given[:] = 0.0
+    placed[:] = 0.0
+    paid = 0.0
+    for r in range(len(toll)):
+        prices[r] = -max(toll[r], 0.0)
+    for b in blocks:
+        first, end = group[block[b]], group[block[b + 1]]
+        for i in range(first, end):
+            amount[i] = rate[i] = 0.0
+            gain[i] = price[stream[i]] * output[i] - cost[i]
+            if provider[i] >= 0:
+                gain[i] += credit[provider[i]] * worth[i]
+            if network[i] >= 0:
+                if toll[network[i]] == SHUT:
+                    continue
+                gain[i] -= toll[network[i]] * output[i]
+            if gain[i] > 0:
+                rate[i] = gain[i] / max(power[i], NO_POWER)
+        for g in range(block[b], block[b + 1]):
+            left[g] = np.inf
+            for r in rows[g]:
+                if r >= 0:
+                    left[g] = min(left[g], supply[r])
+                    prices[r] = 0.0
+        there = supply[power_row[b]] if power_row[b] >= 0 else np.inf
+        watt = 0.0  # what power is worth
+        while True:
+            i, best, g = -1, 0.0, block[b]
+            for k in range(first, end):
+                if rate[k] > best:
+                    i, best = k, rate[k]
+            if i < 0:
+                break
+            while i >= group[g + 1]:
+                g += 1
+            rate[i] = 0.0
+            amount[i] = min(most[i], left[g])
+            over = power[i] > 0 and power[i] * amount[i] >= there
+            if over:
+                amount[i], watt = there / power[i], best
+            there -= power[i] * amount[i]
+            left[g] -= amount[i]
+            done[stream[i]] += output[i] * amount[i]
+            paid += cost[i] * amount[i]
+            if provider[i] >= 0:
+                given[provider[i]] += worth[i] * amount[i]
+            if network[i] >= 0:
+                placed[network[i]] += output[i] * amount[i]
+            if over:
+                break
+        if power_row[b] >= 0:
+            prices[power_row[b]] = -watt
+        for g in range(block[b], block[b + 1]):
+            last = rows[g, 1] if rows[g, 1] >= 0 else rows[g, 0]
+            if last >= 0 and left[g] <= 0:
+                for i in range(group[g], group[g + 1]):
+                    shut = network[i] >= 0 and toll[network[i]] == SHUT
+                    if amount[i] < most[i] and not shut:
+                        prices[last] = min(prices[last], watt * power[i] - gain[i])
+            for i in range(group[g], group[g + 1]):
+                if network[i] >= 0 and toll[network[i]] == SHUT:
+                    worthy = gain[i] - watt * power[i] + (prices[last] if last >= 0 else 0.0)
+                    prices[network[i]] = min(prices[network[i]], -worthy / output[i])
+    return paid
+
+
+@numba.njit(cache=True, nogil=True)
+def minimised(table, basis, height, width):  # type: ignore[no-untyped-def]
+    """The simplex method on a table whose last row is reduced cost, and whose column 0 is what there is."""
+    for _ in range(PIVOTS):
+        column, least = -1, -SMALL
+        for c in range(1, width):
+            if table[height, c] < least:
+                column, least = c, table[height, c]
+        if column < 0:
+            return
+        row, step = -1, np.inf
+        for r in range(height):
+            if table[r, column] > SMALL and max(table[r, 0], 0.0) < step * table[r, column]:
+                row, step = r, max(table[r, 0], 0.0) / table[r, column]
+        if row < 0:
+            return
+        entry = table[row, column]
+        for c in range(width):
+            table[row, c] /= entry
+        for r in range(height + 1):
+            factor = table[r, column]
+            if r != row and factor != 0:
+                for c in range(width):
+                    table[r, c] -= factor * table[row, c]
+        basis[row] = column
+
+
+@numba.njit(cache=True, nogil=True)
+def begun(table, basis, asked, more, rooms, elastic, penalty, beyond):  # type: ignore[no-untyped-def]
+    """A table of nothing done: what is asked for is not met, and rooms are free. Gives its height.
+
+    Columns: what there is; unmet and more than asked, by stream; free and beyond, by room; doing nothing.
+    More than asked is done where it may be `more`; the first `elastic` rooms are left at a price, `beyond`.
+    """
+    streams, limits = len(asked), len(rooms)
+    height = streams + limits + 1
+    nothing = 1 + 2 * streams + 2 * limits
+    table[:] = 0.0
+    for w in range(streams):
+        sign = 1.0 if asked[w] >= 0 else -1.0
+        table[w, 0], table[w, 1 + w], table[w, 1 + streams + w] = sign * asked[w], sign, -sign
+        basis[w] = 1 + w if asked[w] >= 0 else 1 + streams + w
+        table[height, 1 + w] = penalty[w]
+        if not more[w]:
+            table[w, 1 + streams + w] = 0.0
+    for p in range(limits):
+        r, c = streams + p, 1 + 2 * streams + p
+        sign = 1.0 if rooms[p] >= 0 else -1.0
+        table[r, 0], table[r, c], table[r, c + limits] = sign * rooms[p], sign, -sign
+        basis[r] = c if rooms[p] >= 0 else c + limits
+        if p < elastic:
+            table[height, c + limits] = beyond
+        else:
+            table[r, c + limits] = 0.0
+    table[height - 1, 0] = table[height - 1, nothing] = 1.0
+    basis[height - 1] = nothing
+    for r in range(height):
+        factor = table[height, basis[r]]
+        if factor != 0:
+            for c in range(nothing + 1):
+                table[height, c] -= factor * table[r, c]
+    return height
+
+
+@numba.njit(cache=True, nogil=True)
+def priced(sites, use, supply, asked, more, counted, networks, penalty, share, beyond, known, near, work):  # type: ignore[no-untyped-def]
+    """Prices of rows at which use costs what it does at least.
+
+    sites, use, work : as of `respond`.
+    supply : `[future, row]`.
+    asked, more : work that the first stage does not do `[future, stream]`; if more may be done `[stream]`.
+    counted : `[future, provider]` value that the first stage gives.
+    networks : rows of networks at which a run may have its place.
+    penalty, share, beyond : of work that is not done `[stream]`; of value that a provider may give; price of
+    value beyond it.
+    known : `[future, stream, provider and network]` prices to begin with; those that were found, at the end.
+    near : how near to the least cost is enough, as a share of it.
+
+    Gives prices of rows of power, units and networks `[future, row]`.
+    """
+    futures, streams = asked.shape
+    providers, most = counted.shape[1], len(networks)
+    tall = streams + providers + most + 1
+    table = np.zeros((tall + 1, 3 * tall + ASKED + 4))
+    basis = np.zeros(tall, np.int64)
+    at = np.zeros((table.shape[1], known.shape[1]))
+    begin = np.zeros((tall + 1, known.shape[1]))
+    done, given, placed = np.zeros(streams), np.zeros(providers), np.zeros(supply.shape[1])
+    prices = np.zeros(supply.shape)
+    credit, toll = np.zeros(providers), np.zeros(supply.shape[1])
+    rooms, open_at = np.zeros(providers + most), np.zeros(most, np.int64)
+    value, now = np.zeros(tall), np.zeros(known.shape[1])
+    every = np.arange(len(sites[0]))
+    live = every.copy()
+    starts = 0
+    for f in range(futures):
+        begin[starts] = known[f]
+        starts += 1
+        opened = 0
+        for n in range(most):
+            if supply[f, networks[n]] > SMALL:
+                open_at[opened] = n
+                rooms[providers + opened] = supply[f, networks[n]]
+                opened += 1
+        total = 0.0
+        for p in range(providers):
+            total += counted[f, p]
+        for p in range(providers):
+            rooms[p] = share * total - counted[f, p]
+        # Closed sites have so little power that they matter to prices alone.
+        lit = 0
+        for b in range(len(every)):
+            row = sites[0][b]
+            if row < 0 or supply[f, row] > SMALL:
+                live[lit] = b
+                lit += 1
+        limits = providers + opened
+        height = begun(table, basis, asked[f], more, rooms[:limits], providers, penalty, beyond)
+        free = 1 + 2 * streams
+        nothing = free + 2 * limits
+        width = nothing + 1
+        best = -np.inf
+        asks = 0
+        while True:
+            fresh = asks < starts
+            if fresh:
+                now[:] = begin[asks]
+            elif asks <= ASKED:
+                minimised(table, basis, height, width)
+                for w in range(streams):
+                    now[w] = min(penalty[w] - table[height, 1 + w], penalty[w])
+                    if more[w]:
+                        now[w] = max(now[w], 0.0)
+                for p in range(providers):
+                    now[streams + p] = min(max(table[height, free + p], 0.0), beyond * (1 - SMALL))
+                for n in range(opened):
+                    now[streams + providers + open_at[n]] = max(table[height, free + providers + n], 0.0)
+            else:
+                now[:] = known[f]  # for the prices of rows
+            over = 0.0
+            for p in range(providers):
+                over += now[streams + p]
+            for p in range(providers):
+                credit[p] = share * over - now[streams + p]
+            for n in range(most):
+                toll[networks[n]] = SHUT
+            for n in range(opened):
+                toll[networks[open_at[n]]] = now[streams + providers + open_at[n]]
+            blocks = every if asks > ASKED else live[:lit]
+            paid = respond(
+                sites,
+                use,
+                blocks,
+                supply[f],
+                now[:streams],
+                credit,
+                toll,
+                work,
+                done,
+                given,
+                placed,
+                prices[f],
+            )
+            if asks > ASKED:
+                break
+            least = paid
+            for w in range(streams):
+                least += now[w] * (asked[f, w] - done[w])
+            for p in range(providers):
+                least -= credit[p] * (given[p] + counted[f, p])
+            for n in range(opened):
+                r = networks[open_at[n]]
+                least += toll[r] * (placed[r] - supply[f, r])
+            if least > best:
+                best = least
+                known[f] = now
+            cost = -table[height, 0]
+            enough = 0.0
+            for w in range(streams):
+                enough += (near * abs(now[w]) + SMALL * penalty[w]) * abs(asked[f, w])
+            if not fresh and cost - best <= enough:
+                asks = ASKED
+            asks += 1
+            # The response as a column, by the inverse of the basis: what the first columns have become.
+            total = 0.0
+            for p in range(providers):
+                total += given[p]
+            value[:streams] = done
+            for p in range(providers):
+                value[streams + p] = given[p] - share * total
+            for n in range(opened):
+                value[streams + providers + n] = placed[networks[open_at[n]]]
+            for r in range(height + 1):
+                entry = table[r, nothing] + (paid if r == height else 0.0)
+                for w in range(streams):
+                    entry += (table[r, 1 + w] - (penalty[w] if r == height else 0.0)) * value[w]
+                for p in range(limits):
+                    entry += table[r, free + p] * value[streams + p]
+                table[r, width] = entry
+            at[width] = now
+            width += 1
+        # Prices of the responses that are mixed are where the next future begins.
+        starts = 0
+        for r in range(height):
+            if basis[r] > nothing:
+                begin[starts] = at[basis[r]]
+                starts += 1
+    return prices
+
+
+def compiled() -> float:
+    """Seconds that a first use takes to compile; after that it starts at once."""
+    began = perf_counter()
+    none, one = np.zeros(0, np.int64), np.zeros(1)
+    sites = none, np.zeros(1, np.int64), np.zeros((0, 2), np.int64), np.zeros(1, np.int64)
+    use = none, none, none, *(np.zeros(0) for _ in range(5))
+    work = tuple(np.zeros(0) for _ in range(4))
+    row = np.zeros((1, 1))
+    priced(
+        sites,
+        use,
+        row,
+        row.copy(),
+        np.ones(1, np.bool_),
+        row.copy(),
+        none,
+        one,
+        0.5,
+        1.0,
+        np.zeros((1, 2)),
+        1e-6,
+        work,
+    )
+    return perf_counter() - began
