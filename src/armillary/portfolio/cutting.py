@@ -19,7 +19,6 @@ from armillary.portfolio.cuts import Cuts
 from armillary.portfolio.grouping import labelled
 from armillary.portfolio.in_out import InOut
 from armillary.portfolio.matrix import Matrix
-from armillary.portfolio.responses import compiled
 from armillary.portfolio.rounding import FIRST, narrowed, open_sites, tiers_of
 from armillary.portfolio.rounds import LEAST, Rounds
 from armillary.portfolio.tier_tree import Discounts, Part, TierTree
@@ -62,6 +61,8 @@ def planned_and_bounded(
     rough : callable
         A point of it with whole binaries: a plan is made of it where there is little time, or no other.
     """
+    from armillary.portfolio.responses import compiled  # numba is imported where it is used
+
     rounds.until += compiled()  # once: no plan is worse for it
     if rounds.best is None and rounds.left() < SHORT * rounds.slow and len(point := rough()):
         began = perf_counter()

@@ -14,7 +14,6 @@ from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.assembly import Assembly
 from armillary.portfolio.calendar import Floats, Integers, sums
 from armillary.portfolio.matrix import Bools, Matrix
-from armillary.portfolio.responses import priced
 
 SHARE_PRICE = 10.0
 """Price of work beyond a provider's share, in the largest penalty. [-]"""
@@ -181,6 +180,8 @@ class Quarter:
 
         groups : `[future]` of futures that are taken at their mean, for prices that are right for it alone.
         """
+        from armillary.portfolio.responses import priced  # numba is imported where it is used
+
         added = self._added(first)
         low, supply = self.low - added, self.high - added
         supply[:, self.adds] = np.maximum(supply[:, self.adds], 0.0)  # a tolerance may leave less
