@@ -7,46 +7,29 @@ from time import perf_counter
 
 import numpy as np
 import pytest
-from portfolio_market import market
+from test_first_stage import Market as Staged
 
-from armillary.portfolio import highs, tier_tree
-from armillary.portfolio.arrays import arrays
-from armillary.portfolio.assembly import assemble
-from armillary.portfolio.cuts import Cuts
+from armillary.portfolio import tier_tree
 from armillary.portfolio.in_out import InOut
-from armillary.portfolio.states import exact, states
 from armillary.portfolio.tier_tree import Discounts, Part, TierTree
 
 
-class Market:
-    """A market over means, its relaxation, and its optimum."""
+class Market(Staged):
+    """A market with the plan that is its optimum, and what spending is worth in its relaxation."""
 
     def __init__(self, seed):
-        self.programme = market(2, 2, 5, 6, 4, "volume", seed=seed)
-        self.arrays = arrays(self.programme)
-        shape = self.programme.calendar.quarters, self.programme.futures.size
-        self.means = assemble(
-            self.programme, self.arrays, states(self.programme.futures, np.zeros(shape, int))
-        )
-        self.relaxed = highs.solve(self.means.matrix, relaxed=True, with_basis=True)
-        self.label = np.tile(np.arange(shape[1]), (shape[0], 1))
-        whole = assemble(self.programme, self.arrays, exact(self.programme.futures))
-        self.optimum = highs.solve(whole.matrix, gap=1e-4, seconds=60)
-        self.signed = np.round(self.optimum.x[whole.committed.signed])
+        super().__init__(seed)
         self.discounts = Discounts(self.programme, self.means, self.arrays.factor, self.relaxed.duals)
         tiers = self.means.committed.signed
         self.lower, self.upper = (side[tiers] for side in (self.means.matrix.lower, self.means.matrix.upper))
 
-    def cuts(self, assembly, prices):
-        return Cuts(self.programme, self.arrays, assembly, prices, self.label)
-
     def tree(self):
-        first = InOut(self.cuts(self.means, self.discounts.prices(self.lower, self.upper)), self.means.matrix)
+        first = InOut(self.cuts(self.discounts.prices(self.lower, self.upper)), self.means.matrix)
         stage = self.relaxed.x[first.cuts.first]
         first.begin(stage)
         bound = first.raised(perf_counter() + 60)
         root = Part(bound, 0, self.lower, self.upper, first, stage, looked_at=True, own=True)
-        return TierTree(self.means, self.discounts, self.cuts, root)
+        return TierTree(self.means, self.discounts, lambda _, prices: self.cuts(prices), root)
 
 
 @pytest.fixture(scope="module", params=[0, 1])

@@ -66,13 +66,13 @@ def planned_and_bounded(
     rounds.until += compiled()  # once: no plan is worse for it
     if rounds.best is None and rounds.left() < SHORT * rounds.slow and len(point := rough()):
         began = perf_counter()
-        _planned(rounds, coarse, point)
+        _plan_of(rounds, coarse, point)
         rounds.pricing = perf_counter() - began
     if rounds.best is None or rounds.left() > rounds.slow:
         with ThreadPoolExecutor(1) as aside:
             _searched(rounds, coarse, relaxed, aside)
     if rounds.best is None and len(point := rough()):
-        _planned(rounds, coarse, point)
+        _plan_of(rounds, coarse, point)
 
 
 def _searched(rounds: Rounds, coarse: Assembly, relaxed: highs.Solved, aside: ThreadPoolExecutor) -> None:
@@ -105,11 +105,11 @@ def _searched(rounds: Rounds, coarse: Assembly, relaxed: highs.Solved, aside: Th
             continue
         cheaper = part.own and part.first.least < rounds.value * (1 - BETTER)
         if cheaper and rounds.left() > AGAIN * rounds.pricing:
-            _plan(rounds, tree, part)
+            _plan_near(rounds, tree, part)
         if known:
             rounds.raise_bound(min(tree.bound, rounds.value * (1 - rounds.gap)))
     if rounds.best is None and (parts := [one for one in tree.open if one.looked_at]):
-        _plan(rounds, tree, min(parts))
+        _plan_near(rounds, tree, min(parts))
     if rounds.best and not known:
         _bar(rounds, tree, dear, bars.result())
         rounds.raise_bound(min(tree.bound, rounds.value * (1 - rounds.gap)))
@@ -142,7 +142,7 @@ def _bar(rounds: Rounds, tree: TierTree, dear: Integers, least: Floats) -> None:
     tree.assembly = rounds.assembled(rounds.sizes[0])
 
 
-def _plan(rounds: Rounds, tree: TierTree, part: Part) -> None:
+def _plan_near(rounds: Rounds, tree: TierTree, part: Part) -> None:
     """A plan near the cheapest first stage of a part, with whole tiers, sites, homes and rights.
 
     Cuts of its own are at the prices of a relaxation with its tiers: what is spent may be worth more than the
@@ -165,7 +165,7 @@ def _plan(rounds: Rounds, tree: TierTree, part: Part) -> None:
                 first.begin(first.stage)
                 if first.raised(until, NEAR) < rounds.value * (1 - WORTH):
                     near[first.cuts.first] = first.good if len(first.good) else first.stage
-                    _planned(rounds, means, near, purchased(means, near))
+                    _plan_of(rounds, means, near, purchased(means, near))
     rounds.pricing = max(rounds.pricing, perf_counter() - began)
 
 
@@ -189,7 +189,7 @@ def _cuts(rounds: Rounds, assembly: Assembly, prices: Floats) -> Cuts:
     return Cuts(rounds.programme, rounds.arrays, assembly, prices, label)
 
 
-def _planned(
+def _plan_of(
     rounds: Rounds, coarse: Assembly, point: Floats, bought: dict[tuple[int, ...], float] | None = None
 ) -> None:
     """A plan of what is chosen in a point, priced in all futures; by default, cuts find what it buys."""

@@ -186,7 +186,6 @@ class Growing:
     def __init__(self, matrix: Matrix, presolve: bool = False) -> None:
         self._model = _loaded(matrix, True, None, None)
         self._model.setOptionValue("presolve", "choose" if presolve else "off")
-        self._rows = np.arange(len(matrix.row_lower), dtype=np.int32)
 
     def columns(self, cost: Floats, lower: float, upper: float) -> Integers:
         """Add columns without entries; gives their numbers."""
@@ -215,14 +214,6 @@ class Growing:
     def begin(self, basis: Basis) -> None:
         """Go on from there."""
         self._model.setBasis(_begun(basis))
-
-    def prices(self, lower: Floats, upper: Floats) -> Floats:
-        """Duals with other bounds of the rows that it was begun with; empty where there is no optimum."""
-        model = self._model
-        model.changeRowsBounds(len(self._rows), self._rows, lower, upper)
-        model.run()
-        optimal = model.getModelStatus() == library().HighsModelStatus.kOptimal
-        return np.asarray(model.getSolution().row_dual if optimal else ())
 
     def solved(self, seconds: float = math.inf) -> Solved:
         """Minimise."""
