@@ -192,12 +192,12 @@ class Quarter:
             low, supply, known = weight @ self._finite(low), weight @ self._finite(supply), weight @ known
             order = np.argsort(weight @ np.argsort(order), kind="stable")
         count = len(self._use[0])
-        work = (*(np.zeros(count) for _ in range(3)), np.zeros(len(self._sites[2])))
+        scratch = (*(np.zeros(count) for _ in range(3)), np.zeros(len(self._sites[2])))
         begun, prices = known[order], np.zeros(low.shape)
         asked, given = (np.ascontiguousarray(low[order][:, rows]) for rows in (self.asked, self.given))
         prices[order] = priced(
             self._sites, self._use, supply[order] + self._little, asked, self._more, -given, self.networks,
-            self._penalty, self._share, self._beyond, begun, NEAR, work,
+            self._penalty, self._share, self._beyond, begun, NEAR, scratch,
         )  # fmt: skip
         known = known.copy()
         known[order] = begun

@@ -2,8 +2,9 @@
 
 With prices of what streams ask for, of providers' shares and of a run's place at a network, use falls apart
 into sites: each fills its power with what earns most a watt, and each pool of purchases goes to what earns
-most a unit. What all of them do at some prices is a response. A small linear programme mixes responses to
-what is asked for, and its prices ask for the next one, until none earns more than those that are known
+most a unit (the fractional knapsack of G. B. Dantzig, "Discrete-variable extremum problems", Operations
+Research 5, 1957). What all of them do at some prices is a response. A small linear programme mixes responses
+to what is asked for, and its prices ask for the next one, until none earns more than those that are known
 (G. B. Dantzig and P. Wolfe, "Decomposition principle for linear programs", Operations Research 8, 1960).
 """
 
@@ -27,7 +28,7 @@ SHUT = -1.0
 
 
 @numba.njit(cache=True, nogil=True)
-def respond(sites, use, blocks, supply, price, credit, toll, work, done, given, placed, prices):  # type: ignore[no-untyped-def]
+def respond(sites, use, blocks, supply, price, credit, toll, scratch, done, given, placed, prices):  # type: ignore[no-untyped-def]
     """What sites do at some prices, and what their power and units are worth.
 
     sites : of each block of groups, its row of power (-1: none) and where it begins; of each group, its two
@@ -38,7 +39,7 @@ def respond(sites, use, blocks, supply, price, credit, toll, work, done, given, 
     supply : `[row]` power and units that there are.
     price, credit, toll : of work `[stream]`, of value that is given `[provider]`, of work at a network, by
     its row `[row]`.
-    work : to work in, three of `[item]`, and `[group]`.
+    scratch : to work in, three of `[item]`, and `[group]`.
     done, given, placed, prices : work `[stream]`, value `[provider]`, work at a network `[row]`, prices of
     rows of power, units and networks `[row]`; filled.
 
@@ -46,7 +47,7 @@ def respond(sites, use, blocks, supply, price, credit, toll, work, done, given, 
     """
     power_row, block, rows, group = sites
     stream, provider, network, cost, output, worth, power, most = use
-    gain, rate, amount, left = work
+    gain, rate, amount, left = scratch
     done[:] = 0.0
     given[:] = 0.0
     placed[:] = 0.0
@@ -179,10 +180,10 @@ def begun(table, basis, asked, more, rooms, elastic, penalty, beyond):  # type: 
 
 
 @numba.njit(cache=True, nogil=True)
-def priced(sites, use, supply, asked, more, counted, networks, penalty, share, beyond, known, near, work):  # type: ignore[no-untyped-def]
+def priced(sites, use, supply, asked, more, counted, networks, penalty, share, beyond, known, near, scratch):  # type: ignore[no-untyped-def]
     """Prices of rows at which use costs what it does at least.
 
-    sites, use, work : as of `respond`.
+    sites, use, scratch : as of `respond`.
     supply : `[future, row]`.
     asked, more : work that the first stage does not do `[future, stream]`; if more may be done `[stream]`.
     counted : `[future, provider]` value that the first stage gives.
@@ -271,7 +272,7 @@ def priced(sites, use, supply, asked, more, counted, networks, penalty, share, b
                 now[:streams],
                 credit,
                 toll,
-                work,
+                scratch,
                 done,
                 given,
                 placed,
@@ -330,7 +331,7 @@ def compiled() -> float:
     none, one = np.zeros(0, np.int64), np.zeros(1)
     sites = none, np.zeros(1, np.int64), np.zeros((0, 2), np.int64), np.zeros(1, np.int64)
     use = none, none, none, *(np.zeros(0) for _ in range(5))
-    work = tuple(np.zeros(0) for _ in range(4))
+    scratch = tuple(np.zeros(0) for _ in range(4))
     row = np.zeros((1, 1))
     priced(
         sites,
@@ -345,6 +346,6 @@ def compiled() -> float:
         1.0,
         np.zeros((1, 2)),
         1e-6,
-        work,
+        scratch,
     )
     return perf_counter() - began
