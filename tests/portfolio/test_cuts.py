@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from time import perf_counter
 
@@ -10,7 +11,7 @@ import pytest
 from markets import small
 from portfolio_market import market
 
-from armillary.portfolio import Risk, barring, cutting, decomposition, highs, solve
+from armillary.portfolio import Risk, cutting, decomposition, highs, solve
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.cuts import Cuts, separable
@@ -145,18 +146,51 @@ def test_rounds_by_cuts_bound_and_plan(monkeypatch, seed):
     by_cuts(monkeypatch, (3, 2, 5, 8, 6), seed, 30)
 
 
-@pytest.mark.parametrize("dear", [0.0125, -0.5, 1e9])
-def test_bounds_hold_however_large_tiers_are_looked_at(monkeypatch, dear):
-    # Every tier is left out at first, and looked at aside: few, all or none cost as much as is guessed.
-    probed = []
-    monkeypatch.setattr(barring, "LARGE", 0.0)
-    monkeypatch.setattr(cutting, "DEAR", dear)
-    monkeypatch.setattr(cutting, "least_with", lambda *a: probed.append(barring.least_with(*a)) or probed[-1])
-    best, optimum = by_cuts(monkeypatch, (2, 2, 4, 20, 2), 0, 15)
-    assert len(probed) == 1
-    assert len(probed[0]) > 0
-    assert (probed[0] > optimum * 0.5).all()
-    assert best.bound >= optimum * 0.97
+@pytest.mark.parametrize("wanted", [[], [0], [2, 5], [1]])
+def test_bounds_hold_whatever_tiers_are_guessed(monkeypatch, wanted):
+    # Plans with the tiers that are guessed are looked at in one tree, all others in another.
+    sides = []
+    monkeypatch.setattr(
+        cutting,
+        "tiers_of",
+        lambda *rest: np.isin(np.arange(len(rest[2].committed.signed)), wanted).astype(float),
+    )
+    search = cutting._Search.search
+
+    def searching(self, number, tree):
+        search(self, number, tree)
+        sides.append(number)
+
+    monkeypatch.setattr(cutting._Search, "search", searching)
+    best, _ = by_cuts(monkeypatch, (2, 2, 4, 20, 2), 0, 15)
+    assert set(sides) == ({0, 1} if wanted else {0})
+    assert math.isfinite(best.bound)
+
+
+def test_without_contracts_there_is_one_part(monkeypatch):
+    programme = market(2, 2, 5, 8, 6, "volume")._replace(contracts=())
+    scaled = arrays(programme)
+    whole = assemble(programme, scaled, exact(programme.futures))
+    optimum = highs.solve(whole.matrix, gap=1e-4, seconds=60).value
+    monkeypatch.setattr(decomposition._Search, "cutting", lambda *_: True)
+    best = decompose(programme, scaled, 0.0025, perf_counter() + 15)
+    assert best is not None
+    assert optimum * 0.97 <= best.bound <= optimum * (1 + 1e-6)
+    assert optimum * (1 - 1e-4) <= best.value <= optimum * 1.03
+
+
+def test_what_fails_in_one_thread_ends_the_other(monkeypatch):
+    programme, scaled, _ = solved((2, 2, 4, 20, 2), 0)
+    monkeypatch.setattr(decomposition._Search, "cutting", lambda *_: True)
+
+    def failing(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cutting._Search, "of_others", failing)
+    began = perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        decompose(programme, scaled, 0.0, perf_counter() + 600)
+    assert perf_counter() - began < 300
 
 
 def test_without_time_a_plan_is_made_of_the_rounded_relaxation(monkeypatch):

@@ -34,12 +34,19 @@ class Market:
         self.optimum = highs.solve(whole.matrix, gap=1e-4, seconds=60)
         self.signed = np.round(self.optimum.x[whole.committed.signed])
 
+    def least_signing(self, tier):
+        """What plans that sign a tier cost at least."""
+        whole = assemble(self.programme, self.arrays, exact(self.programme.futures))
+        held = whole.matrix.lower.copy()
+        held[whole.committed.signed[tier]] = 1.0
+        return highs.solve(whole.matrix._replace(lower=held), gap=1e-4, seconds=60).value
+
     def cuts(self, prices):
         return Cuts(self.programme, self.arrays, self.means, prices, self.label)
 
     def raised(self, first):
         first.begin(self.relaxed.x[first.cuts.first])
-        return first.raised(perf_counter() + 60)
+        return first.raised(perf_counter() + 60, slow=1e-6)
 
 
 @pytest.fixture(scope="module", params=[0, 1])
@@ -49,12 +56,13 @@ def here(request):
 
 def test_few_purchases_bound_as_all_do(here, monkeypatch):
     first = InOut(here.cuts(here.relaxed.duals), here.means.matrix)
-    begun = int(first.buys.sum())
+    begun = int((first.buys & first.bought).sum())
     few = here.raised(first)
     assert begun < len(here.means.bought.columns) / 2
     monkeypatch.setattr(first_stage, "WORTH", 1e9)
     every = InOut(here.cuts(here.relaxed.duals), here.means.matrix)
-    assert every.buys.sum() == len(here.means.bought.columns)
+    assert every.buys[every.bought].all()
+    assert every.bought.sum() == len(here.means.bought.columns)
     assert few == pytest.approx(here.raised(every), rel=2e-3)
     assert few <= here.optimum.value * (1 + 1e-6)
 
@@ -68,9 +76,9 @@ def test_purchases_that_are_missing_are_found_and_the_bound_holds_without_them(h
     true = FirstStage(cuts, here.means.matrix).solved().value
     monkeypatch.setattr(first_stage, "WORTH", -1e9)
     first = FirstStage(cuts, here.means.matrix)
-    assert not first.buys.any()
+    assert not (first.buys & first.bought).any()
     bounds = [first.solved().bound for _ in range(6)]
-    assert first.buys.any() == (bounds[0] < true * (1 - 1e-4))
+    assert (first.buys & first.bought).any() == (bounds[0] < true * (1 - 1e-4))
     assert all(one <= true * (1 + 1e-6) for one in bounds)
     assert bounds[-1] == pytest.approx(true, rel=1e-6)
 
@@ -78,24 +86,55 @@ def test_purchases_that_are_missing_are_found_and_the_bound_holds_without_them(h
 def test_use_costs_no_less_than_what_contracts_count_of_it(here):
     # A tier that is signed has a take, which spending that costs nothing would fill.
     tiers = here.means.committed.signed
-    first = InOut(here.cuts(here.relaxed.duals), here.means.matrix)
-    here.raised(first)
-    assert len(first.tied) > 0
     lower, upper = (side[tiers] for side in (here.means.matrix.lower, here.means.matrix.upper))
     tier = int(here.means.committed.least_paid.argmax())
     signed = np.where(np.arange(len(tiers)) == tier, 1.0, lower)
-    first.within(tiers, signed, upper)
-    tied = first.looked_at(perf_counter() + 60, math.inf)
-    first.tied, first.ties = np.zeros(0, np.int64), tuple(one[:0] for one in first.ties)
-    first._tie_basis = first._tie_basis[:0]
-    first.missing = True
-    free = first.looked_at(perf_counter() + 60, math.inf)
-    assert free < tied * (1 - 1e-3)
-    whole = assemble(here.programme, here.arrays, exact(here.programme.futures))
-    held = whole.matrix.lower.copy()
-    held[whole.committed.signed[tier]] = 1.0
-    true = highs.solve(whole.matrix._replace(lower=held), gap=1e-4, seconds=60).value
-    assert tied <= true * (1 + 1e-6)
+    bounds = []
+    for tied in (True, False):
+        first = InOut(here.cuts(here.relaxed.duals), here.means.matrix)
+        whole = first.cuts.group >= first.cuts.groups
+        assert whole.any()
+        assert (first.cuts.constant[whole] == 0).all()
+        if not tied:
+            first.cuts.constant[whole] = -1e9
+        here.raised(first)
+        first.within(tiers, signed, upper)
+        bounds.append(first.looked_at(perf_counter() + 60, math.inf))
+    assert bounds[1] < bounds[0] * (1 - 1e-3)
+    assert bounds[0] <= here.least_signing(tier) * (1 + 1e-6)
+
+
+def test_cuts_where_spending_is_worth_more_bound_what_a_tier_costs(here):
+    # A take that is missed makes spending worth more than the discount that cuts are made with.
+    tiers = here.means.committed.signed
+    lower, upper = (side[tiers] for side in (here.means.matrix.lower, here.means.matrix.upper))
+    tier = int(here.means.committed.least_paid.argmax())
+    first = InOut(here.cuts(here.relaxed.duals), here.means.matrix)
+    here.raised(first)
+    first.within(tiers, np.where(np.arange(len(tiers)) == tier, 1.0, lower), upper)
+    before = first.looked_at(perf_counter() + 60, math.inf)
+    worth, priced = first.worth, -first.cuts.priced[first.cuts.listed]
+    assert (worth > priced + 0.05).any()
+    known = len(first.cuts.group)
+    first.begin(first.stage)
+    assert (first.cuts.group[known:] >= first.cuts.groups).any()
+    after = first.raised(perf_counter() + 60, slow=1e-5)
+    assert before < after <= here.least_signing(tier) * (1 + 1e-6)
+    assert first.least == pytest.approx(after, rel=1e-2)
+
+
+def test_a_bound_that_is_enough_ends_the_search(here):
+    tiers = here.means.committed.signed
+    lower, upper = (side[tiers] for side in (here.means.matrix.lower, here.means.matrix.upper))
+    first = InOut(here.cuts(here.relaxed.duals), here.means.matrix)
+    here.raised(first)
+    first.within(tiers, np.where(np.arange(len(tiers)) == 2, 1.0, lower), upper)
+    place = first.place
+    whole = first.looked_at(perf_counter() + 60, math.inf)
+    enough = 0.5 * (here.relaxed.value + whole)
+    first.go_to(place)
+    bound = first.looked_at(perf_counter() + 60, enough)
+    assert enough <= bound <= whole * (1 + 1e-7)
 
 
 def test_bounds_of_columns_are_changed_and_changed_back(here):
@@ -118,20 +157,42 @@ def settled(first):
 
 def test_columns_are_made_whole_one_after_the_other(here):
     m = here.means.matrix
-    whole = np.concatenate(
-        [np.arange(m.blocks[name].start, m.blocks[name].stop) for name in ("opened", "home")]
-    )
+    places, charged = (np.arange(m.blocks[name].start, m.blocks[name].stop) for name in ("home", "opened"))
     first = InOut(here.cuts(here.relaxed.duals), m)
     bound = here.raised(first)
-    places = np.searchsorted(first.cuts.first, whole)
-    parts = first.stage[places]
+    inside = np.searchsorted(first.cuts.first, np.append(places, charged))
+    parts = first.stage[inside]
     assert (np.abs(parts - np.round(parts)) > 1e-3).any()
-    assert first.whole(whole, perf_counter() + 60)
-    held = first.stage[places]
+    assert first.whole(places, charged, perf_counter() + 60)
+    held = first.stage[inside]
     assert np.allclose(held, np.round(held), atol=1e-6)
     first.begin(first.stage)
     assert bound <= first.raised(perf_counter() + 60) * (1 + 1e-6)
     assert first.least >= bound
+
+
+def test_both_ways_are_looked_at_for_what_is_charged_as_a_whole(here, monkeypatch):
+    # A little of a site is not closed because it is little, but where the rest costs more.
+    m = here.means.matrix
+    charged = np.arange(m.blocks["opened"].start, m.blocks["opened"].stop)
+    first = InOut(here.cuts(here.relaxed.duals), m)
+    here.raised(first)
+    inside = np.searchsorted(first.cuts.first, charged)
+    parts = first.stage[inside]
+    little = (parts > 1e-6) & (parts < 1 - 0.2)
+    solved, looks = InOut.solved, []
+
+    def looking(self, *rest):
+        looks.append((self.part.lower[inside].copy(), self.part.upper[inside].copy()))
+        return solved(self, *rest)
+
+    monkeypatch.setattr(InOut, "solved", looking)
+    assert little.any()
+    assert first.whole(charged[:0], charged, perf_counter() + 60)
+    shut, opened = (np.array([side[k] for side in looks]) for k in (1, 0))
+    tried = (shut == 0).any(0) & (opened == 1).any(0)
+    assert (tried | (parts <= 1e-6) | (parts > 1 - 0.2))[parts == parts[little].max()].all()
+    assert tried.any()
 
 
 def test_what_is_about_contracts_alone_is_put_right(here):
@@ -161,8 +222,8 @@ def test_a_solver_that_loses_its_way_begins_anew(here, monkeypatch):
     true = FirstStage(cuts, here.means.matrix).solved()
     solved, lost = highs.Growing.solved, []
 
-    def losing(model, seconds=math.inf):
-        found = solved(model, seconds)
+    def losing(model, *rest):
+        found = solved(model, *rest)
         if len(lost) < fails:
             lost.append(found)
             return found._replace(status="unknown")
@@ -181,15 +242,13 @@ def test_a_solver_that_loses_its_way_begins_anew(here, monkeypatch):
 
 def test_what_is_infeasible_with_few_purchases_is_tried_with_all(here, monkeypatch):
     m = here.means.matrix
-    row_lower = m.row_lower.copy()
-    row_lower[m.row_blocks["power bought"]] = 0.0  # no more than what purchases draw may be drawn
     lower = m.lower.copy()
-    lower[m.blocks["power of purchases"].stop - 1] = 1e-3
+    lower[m.blocks["paid to 0"].stop - 1] = 1e-3  # something has to be bought
     monkeypatch.setattr(first_stage, "WORTH", -1e9)
-    first = FirstStage(here.cuts(here.relaxed.duals), m._replace(row_lower=row_lower, lower=lower))
-    assert not first.buys.any()
+    first = FirstStage(here.cuts(here.relaxed.duals), m._replace(lower=lower))
+    assert not (first.buys & first.bought).any()
     assert first.solved().status == "optimal"
-    assert first.buys.sum() == len(here.means.bought.columns)
+    assert (first.buys == first.optional).all()
     # Two tiers of a contract at once: no plan at all.
     lower = m.lower.copy()
     lower[here.means.committed.signed[:2]] = 1.0

@@ -1,4 +1,4 @@
-"""Parts by tiers bound all plans, and more so the more of them; spending is worth the discount signed."""
+"""Parts by tiers hold all plans between them, and bound them, the more so the more of them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,35 @@ import numpy as np
 import pytest
 from test_first_stage import Market as Staged
 
-from armillary.portfolio import tier_tree
 from armillary.portfolio.in_out import InOut
-from armillary.portfolio.tier_tree import Discounts, Part, TierTree
+from armillary.portfolio.tier_parts import Bounds, nested, priced
+from armillary.portfolio.tier_tree import TierTree
 
 
 class Market(Staged):
-    """A market with the plan that is its optimum, and what spending is worth in its relaxation."""
+    """A market with the plan that is its optimum, and a tree of all plans."""
 
     def __init__(self, seed):
         super().__init__(seed)
-        self.discounts = Discounts(self.programme, self.means, self.arrays.factor, self.relaxed.duals)
-        tiers = self.means.committed.signed
-        self.lower, self.upper = (side[tiers] for side in (self.means.matrix.lower, self.means.matrix.upper))
+        committed, m = self.means.committed, self.means.matrix
+        lower, upper = (side[committed.signed].copy() for side in (m.lower, m.upper))
+        self.every = Bounds(lower, upper, np.zeros(2))
+        # The first and the second half of all tiers; of each set a part may ask for one at least.
+        self.sets = np.arange(2)[:, None] == 2 * np.arange(len(lower)) // len(lower)
 
-    def tree(self):
-        first = InOut(self.cuts(self.discounts.prices(self.lower, self.upper)), self.means.matrix)
-        stage = self.relaxed.x[first.cuts.first]
-        first.begin(stage)
-        bound = first.raised(perf_counter() + 60)
-        root = Part(bound, 0, self.lower, self.upper, first, stage, looked_at=True, own=True)
-        return TierTree(self.means, self.discounts, lambda _, prices: self.cuts(prices), root)
+    def tree(self, parts=None):
+        prices = priced(self.programme, self.means, self.arrays.factor, self.relaxed.duals, self.every)
+        first = InOut(self.cuts(prices), self.means.matrix, self.sets)
+        first.put(self.relaxed.x[first.cuts.first])
+        parts = parts or [self.every]
+        tree = TierTree(self.means, first, parts, self.sets, -math.inf)
+        tree.begin(self.every, perf_counter() + 60, 3e-4)
+        return tree
+
+    def is_in(self, part):
+        """Whether the optimum signs what a part does."""
+        inside = (part.lower <= self.signed).all() and (self.signed <= part.upper).all()
+        return inside and ((self.sets * self.signed).sum(1) >= part.signed).all()
 
 
 @pytest.fixture(scope="module", params=[0, 1])
@@ -40,65 +48,120 @@ def here(request):
 def test_every_part_bounds_its_plans_and_all_together_all(here):
     tree, bounds, parts = here.tree(), [], 0
     for _ in range(25):
-        if tree.over:
+        if tree.over or tree.bound >= here.optimum.value * 1.05:
             break
-        tree.step(here.optimum.value * 1.05, perf_counter() + 30)
+        tree.step(perf_counter() + 30, here.optimum.value * 1.05)
         bounds.append(tree.bound)
         parts = max(parts, len(tree.open))
-        # No plan is lost: the optimum is in a part that is open.
-        held = [(one.lower <= here.signed) & (here.signed <= one.upper) for one in tree.open]
-        assert any(one.all() for one in held)
+        assert any(here.is_in(one.bounds) for one in tree.open)  # no plan is lost
     assert parts > 1
     assert bounds == sorted(bounds)
     assert bounds[0] * (1 + 1e-5) < bounds[-1] <= here.optimum.value * (1 + 1e-6)
 
 
-def test_cuts_of_its_own_bound_a_part_no_less(here, monkeypatch):
-    monkeypatch.setattr(tier_tree, "MUCH", math.inf)  # no part is parted before
+def test_tiers_of_a_first_stage_are_within_its_part(here):
     tree = here.tree()
-    own = [part for _ in range(12) if (part := tree.step(math.inf, perf_counter() + 30)) and part.own]
-    assert own
-    for part in own:
-        assert part.bound <= part.first.least * (1 + 1e-6)
-        prices = here.discounts.prices(part.lower, part.upper)
-        assert (part.first.cuts.prices[part.first.cuts.listed] == prices[part.first.cuts.listed]).all()
+    for _ in range(12):
+        tree.step(perf_counter() + 30)
+    made = [one for one in tree.open if one.rounds]
+    assert made
+    for part in made:
+        assert len(part.good) == len(tree.first.cuts.first)
+        assert (part.signed <= part.bounds.upper).all()
+        assert (part.signed >= part.bounds.lower).all()
 
 
-def test_parts_that_cost_enough_are_left_out(here):
+def test_parts_that_cost_enough_are_kept_and_looked_at_no_more(here):
     tree = here.tree()
-    while not tree.over:
-        tree.step(here.relaxed.value * 0.5, perf_counter() + 30)
-    assert not tree.open
-    assert tree.bound == math.inf
+    enough = here.relaxed.value * 0.5
+    part = tree.step(perf_counter() + 30, enough)
+    assert len(tree.open) == 1
+    assert enough <= part.bound <= here.optimum.value * (1 + 1e-6)
 
 
 def test_without_time_no_part_is_lost(here):
     tree = here.tree()
+    tree.step(perf_counter() + 30)
     for _ in range(4):
         before = tree.bound
-        tree.step(math.inf, perf_counter() - 1)
+        tree.step(perf_counter() - 1)
         assert tree.bound >= before
-        held = [(one.lower <= here.signed) & (here.signed <= one.upper) for one in tree.open]
-        assert any(one.all() for one in held)
+        assert any(here.is_in(one.bounds) for one in tree.open)
 
 
-def test_plans_that_are_added_are_looked_at(here):
+def test_one_of_a_set_is_signed_where_a_part_asks_for_it(here):
+    # The relaxation would sign less than one; the tier that it signs most of the set parts it first.
+    asked = here.every._replace(signed=np.array([0.0, 1.0]))
+    tree = here.tree([asked])
+    part = tree.step(perf_counter() + 30, here.optimum.value * 2)
+    free = here.tree().step(perf_counter() + 30)
+    stage = tree.first.stage[np.searchsorted(tree.first.cuts.first, here.means.committed.signed)]
+    assert stage[here.sets[1]].sum() >= 1 - 1e-6
+    assert part.bound > free.bound
+    if part.tier >= 0 and part.saved == math.inf:
+        assert here.sets[1][part.tier]
+        assert stage[part.tier] == stage[here.sets[1]].max()
+    # Of all plans that sign one of the set, none costs less.
+    least = min(here.least_signing(tier) for tier in np.flatnonzero(here.sets[1]))
+    assert part.bound <= least * (1 + 1e-6)
+    for _ in range(10):
+        tree.step(perf_counter() + 30, here.optimum.value * 2)
+    assert tree.bound <= least * (1 + 1e-6)
+    # Asked for nothing again, the bound is what it was.
+    tree.within(here.every)
+    assert tree.first.looked_at(perf_counter() + 30, math.inf) < part.bound
+
+
+def test_a_part_is_gone_on_with_from_where_it_was(here):
     tree = here.tree()
-    lower = here.lower.copy()
-    lower[0] = 1.0
-    tree.add(Part(-math.inf, 0, lower, here.upper, tree.first, tree.stage, looked_at=True))
-    assert tree.bound == -math.inf
-    part = tree.step(math.inf, perf_counter() + 30)
-    assert (part.lower == lower).all()
-    assert math.isfinite(part.bound)
-    assert tree.bound > -math.inf
+    tree.step(perf_counter() + 30)
+    part = tree.open[0]
+    place = part.point.place
+    tree.within(here.every._replace(upper=np.zeros(len(here.every.upper))))
+    tree.first.looked_at(perf_counter() + 30, math.inf)
+    assert not np.array_equal(tree.first.stage, part.point.stage)
+    tree.within(part.bounds)
+    tree.first.go_to(place)
+    assert np.array_equal(tree.first.stage, part.point.stage)
+    assert tree.first.looked_at(perf_counter() + 30, math.inf) >= part.bound * (1 - 1e-7)
+
+
+@pytest.mark.parametrize("wanted", [[], [0], [1], [2], [1, 4], [0, 5], [3, 4]])
+def test_parts_by_large_tiers_have_every_plan_once(here, wanted):
+    # What is wanted may be a bad guess: whatever a plan signs, it is in one part.
+    count = len(here.every.lower)
+    held = np.isin(np.arange(count), wanted)
+    parts = nested(here.means, held)
+    all_parts = [parts.near, *parts.others]
+    assert len(all_parts) == 1 if not wanted else len(all_parts) > 1
+    assert (parts.near.lower <= held).all()
+    tiers, contract = here.means.committed.tier, here.means.committed.contract
+    choices = np.array(np.meshgrid(*[range(-1, tiers.max() + 1)] * len(set(contract)))).reshape(
+        len(set(contract)), -1
+    )
+    for choice in choices.T:
+        signed = (choice[contract] == tiers).astype(float)
+        inside = [
+            (one.lower <= signed).all()
+            and (signed <= one.upper).all()
+            and ((parts.sets * signed).sum(1) >= one.signed).all()
+            for one in all_parts
+        ]
+        assert sum(inside) == 1
+        if inside[0]:
+            assert (parts.wide.lower <= signed).all()
+            assert (signed <= parts.wide.upper).all()
 
 
 def test_what_is_spent_is_worth_the_discount_of_what_is_signed(here):
     committed, m, factor = here.means.committed, here.means.matrix, here.arrays.factor
     none = np.zeros(len(committed.signed))
-    closed = here.discounts.prices(none, none)
-    free = here.discounts.prices(here.lower, here.upper)
+
+    def worth(part, every):
+        return priced(here.programme, here.means, factor, here.relaxed.duals, part, every)
+
+    closed = worth(Bounds(none, none, none), every=True)
+    free = worth(here.every, every=False)
     assert (free == here.relaxed.duals).all()
     for i, (c, k) in enumerate(zip(committed.contract, committed.tier, strict=True)):
         one = here.programme.contracts[c]
@@ -107,7 +170,8 @@ def test_what_is_spent_is_worth_the_discount_of_what_is_signed(here):
         assert (closed[rows] == 0).all()
         signed = none.copy()
         signed[i] = 1.0
-        worth = -here.discounts.prices(signed, signed)[rows]
+        part = Bounds(signed, signed, none)
         term = slice(one.start, one.start + 4 * one.years)
-        assert (worth[term] >= one.tiers[k].discount * factor[term] * (1 - 1e-12)).all()
-        assert (worth < factor[: len(worth)]).all()
+        saved = one.tiers[k].discount * factor[term]
+        assert -worth(part, every=True)[rows][term] == pytest.approx(saved)
+        assert (-worth(part, every=False)[rows][term] >= saved * (1 - 1e-12)).all()

@@ -65,7 +65,9 @@ class Cuts:
     groups : int
         Of futures, in all quarters; those of a quarter are numbered from its entry in `ends`.
     group, constant, start, column, value : array
-        Of each cut, its group, its constant, and from where to where its entries over the first stage are.
+        Of each cut, its group, its constant, and from where to where its entries are: over the first stage,
+        and after it what is spent at list prices, by listed row. Cuts of whole quarters have a number after
+        those of groups.
     """
 
     def __init__(
@@ -103,8 +105,8 @@ class Cuts:
         use = m._replace(cost=cost, upper=upper, integer=np.zeros(len(cost), bool))
         self.quarters = [
             Quarter(
-                arrays, assembly, use, t, np.flatnonzero(later == t), own & (quarter == t), adds, self.first,
-                programme.share, self.chance,
+                arrays, assembly, use, t, np.flatnonzero(later == t), own & (quarter == t), adds,
+                listed & (quarter == t), self.first, programme.share, self.chance,
             )
             for t in range(programme.calendar.quarters)
         ]  # fmt: skip
@@ -119,6 +121,14 @@ class Cuts:
             one.proven(np.tile(prices[own & (quarter == t)], (futures, 1)))
             for t, one in enumerate(self.quarters)
         ])  # fmt: skip
+        # Use costs no less than what contracts count of it, where that is priced at no more than it costs.
+        of, dear = quarter[listed], self.dear[listed]
+        tied = np.setdiff1d(np.arange(len(self.quarters)), of[dear < 0])
+        spent = [np.flatnonzero((of == t) & (dear > 0)) for t in tied]
+        self._keep(
+            (self.groups + tied).tolist(), [0.0] * len(tied), [one + len(self.first) for one in spent],
+            [dear[one] for one in spent],
+        )  # fmt: skip
 
     def made(self, point: Floats, exact: bool = True) -> list[Cut]:
         """Make cuts at a first stage, by quarter.
@@ -137,6 +147,36 @@ class Cuts:
         self.add(found)
         return found
 
+    def dearer(self, point: Floats, more: Floats, exact: bool = True) -> dict[int, Cut]:
+        """Make cuts of whole quarters at a first stage, with what is spent worth more; gives them by quarter.
+
+        Parameters
+        ----------
+        point : array
+        more : array
+            By listed row; quarters where it is 0 are left out.
+        exact : bool
+            As of `made`.
+        """
+        of = self.quarter[self.listed]
+        quarters = np.unique(of[more != 0]).tolist()
+        with ThreadPoolExecutor(WORKERS) as both:
+            groups = [None if exact else self.label[t] for t in quarters]
+            asked = [more[of == t] for t in quarters]
+            found = list(both.map(
+                lambda t, label, spent: self.quarters[t].cut(point, label, spent), quarters, groups, asked
+            ))  # fmt: skip
+        numbers, constant, columns, values = [], [], [], []
+        for t, cut in zip(quarters, found, strict=True):
+            slope, spent = self.chance @ cut.slope, np.flatnonzero((of == t) & (more != 0))
+            inside = np.flatnonzero(slope)
+            numbers.append(self.groups + t)
+            constant.append(float(self.chance @ cut.constant))
+            columns.append(np.append(cut.columns[inside], spent + len(self.first)))
+            values.append(np.append(slope[inside], more[spent]))
+        self._keep(numbers, constant, columns, values)
+        return dict(zip(quarters, found, strict=True))
+
     def add(self, found: list[Cut]) -> None:
         """Keep cuts of groups of futures."""
         group, constant, columns, values = [], [], [], []
@@ -149,6 +189,12 @@ class Cuts:
                 constant.append(float(chance @ cut.constant))
                 columns.append(cut.columns[inside])
                 values.append(slope[inside])
+        self._keep(group, constant, columns, values)
+
+    def _keep(
+        self, group: list[int], constant: list[float], columns: list[Integers], values: list[Floats]
+    ) -> None:
+        """Keep cuts, by their numbers."""
         sizes = np.array([len(one) for one in columns], np.int64)
         self.group = np.append(self.group, np.array(group, np.int64))
         self.constant = np.append(self.constant, constant)
@@ -157,21 +203,40 @@ class Cuts:
         self.value = np.concatenate([self.value, *values])
 
     def at(self, stage: Floats) -> Floats:
-        """What each cut says that its group costs."""
+        """What each cut says that its group costs; a first stage is followed by what is spent."""
         sums = np.concatenate([[0.0], np.cumsum(self.value * stage[self.column])])
         return np.asarray(self.constant + sums[self.start[1:]] - sums[self.start[:-1]])
 
     def back(self, weight: Floats) -> Floats:
-        """What weights of cuts add to the cost of the first stage."""
-        return sums(self.column, np.repeat(weight, np.diff(self.start)) * self.value, len(self.first))
+        """What weights of cuts add to the cost of the first stage and of what is spent."""
+        count = len(self.first) + int(self.listed.sum())
+        return sums(self.column, np.repeat(weight, np.diff(self.start)) * self.value, count)
 
-    def cost(self, point: Floats, cuts: list[Cut]) -> float:
-        """What a first stage costs with the use that cuts made there are about."""
-        m, total = self.matrix, float(self.matrix.cost[self.first] @ point)
+    def cost(self, point: Floats, cuts: list[Cut], dearer: dict[int, Cut], more: Floats) -> float:
+        """What a first stage costs with the use that cuts made there are about.
+
+        Parameters
+        ----------
+        point : array
+        cuts : list
+            By quarter.
+        dearer : dict
+            Of some quarters, with what is spent worth more.
+        more : array
+            By listed row.
+        """
+        m, of = self.matrix, self.quarter[self.listed]
         whole = np.zeros(len(m.cost))
         whole[self.first] = point
-        total -= float(self.priced @ np.maximum(m.times(whole), 0.0))
-        return total + sum(float(self.chance @ cut.at(point)) for cut in cuts)
+        spent = np.maximum(m.times(whole)[self.listed], 0.0)
+        total = float(m.cost[self.first] @ point) - float(self.priced[self.listed] @ spent)
+        for t, cut in enumerate(cuts):
+            use = float(self.chance @ cut.at(point))
+            if t in dearer:
+                mine = of == t
+                use = max(use, float(self.chance @ dearer[t].at(point)) + float(more[mine] @ spent[mine]))
+            total += use
+        return total
 
 
 def _rows(blocks: dict[str, slice], count: int, names: str | tuple[str, ...]) -> Bools:

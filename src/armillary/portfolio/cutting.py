@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from time import perf_counter
+from threading import Lock
+from time import perf_counter, sleep
 
 import numpy as np
 
 from armillary.portfolio import highs
 from armillary.portfolio.assembly import Assembly
-from armillary.portfolio.barring import large, least_with
 from armillary.portfolio.bounds import proven
-from armillary.portfolio.calendar import Floats, Integers
+from armillary.portfolio.calendar import Floats
 from armillary.portfolio.carrying import keys, purchased, purchases_of
 from armillary.portfolio.cuts import Cuts
 from armillary.portfolio.grouping import labelled
 from armillary.portfolio.in_out import InOut
-from armillary.portfolio.matrix import Matrix
-from armillary.portfolio.rounding import FIRST, narrowed, open_sites, tiers_of
+from armillary.portfolio.matrix import Bools, Matrix
+from armillary.portfolio.rounding import narrowed, open_sites, tiers_of
 from armillary.portfolio.rounds import LEAST, Rounds
-from armillary.portfolio.tier_tree import Discounts, Part, TierTree
+from armillary.portfolio.tier_parts import Bounds, nested, priced
+from armillary.portfolio.tier_tree import TierTree
 
 SHORT = 10.0
 """Times the time of a relaxation that are too little to look at all plans before one is made. [-]"""
 ROOT_SHARE, HELD_SHARE = 0.25, 0.3
-"""Of the time left, what cuts over all plans, and making one, may take. [-]"""
-KEPT, MADE = 2.5, 20.0
-"""Times the time of a relaxation, and times that of cuts, that are kept for a first plan. [-]"""
-DEAR = 0.0125
-"""How much more than others plans with a large tier are known to cost, where that is enough. [-]"""
-ROOT_SLOW = 1e-3
-"""Rise of the bound of all plans in a round, as a share, where they are better looked at in parts. [-]"""
+"""Of the time left, what cuts before plans are parted, and making one, may take. [-]"""
+ROOT_SLOW, WIDE_SLOW, PLAN_SLOW = 3e-4, 3e-3, 3e-5
+"""Rise of a bound in a round, as a share, where cuts are over: of plans that seem to be best, of others, and
+of what is chosen in a plan. [-]"""
+WHOLE = ("home", "opened", "rights")
+"""Blocks of columns that are made whole for a plan whose tiers are decided, places of runs first."""
+PAUSE = 0.05
+"""Between looks at whether there is anything to do. [s]"""
 AGAIN = 2.5
 """Times the time of a plan that have to be left for another. [-]"""
 BETTER = 0.002
@@ -69,16 +71,15 @@ def planned_and_bounded(
         _plan_of(rounds, coarse, point)
         rounds.pricing = perf_counter() - began
     if rounds.best is None or rounds.left() > rounds.slow:
-        with ThreadPoolExecutor(1) as aside:
-            _searched(rounds, coarse, relaxed, aside)
+        _searched(rounds, coarse, relaxed)
     if rounds.best is None and len(point := rough()):
         _plan_of(rounds, coarse, point)
 
 
-def _searched(rounds: Rounds, coarse: Assembly, relaxed: highs.Solved, aside: ThreadPoolExecutor) -> None:
-    """Look at all plans in parts, and make plans of the best; large tiers are looked at by a thread aside.
+def _searched(rounds: Rounds, coarse: Assembly, relaxed: highs.Solved) -> None:
+    """Look at all plans in two trees of parts, each in a thread, and make plans of their cheapest parts.
 
-    Cuts are begun over all plans but those with large tiers, which cost much where they are signed whole.
+    One is of plans with the large tiers that what the relaxation spends would pay for, the other of the rest.
     """
     means = coarse
     if coarse.states.size > rounds.sizes[0]:
@@ -88,98 +89,130 @@ def _searched(rounds: Rounds, coarse: Assembly, relaxed: highs.Solved, aside: Th
             rounds.raise_bound(rounds.value)
         if relaxed.status != "optimal":
             return
-    dear = large(means, min(rounds.value, relaxed.value))
-    tree = _begun(rounds, means, relaxed, dear)
-    enough = min(rounds.value, tree.bound * (1 + DEAR))
-    bars = aside.submit(least_with, means, rounds.basis, dear, enough, rounds.until, 1)
-    known = False
-    while rounds.left() > 0 and not rounds.finished():
-        if rounds.best and not known and (bars.done() or tree.over):
-            _bar(rounds, tree, dear, bars.result())
-            known = True
-        kept = 0.0 if rounds.best else KEPT * rounds.slow + MADE * tree.first.cuts.seconds
-        if tree.over or rounds.left() < kept:
-            break
-        part = tree.step(rounds.value * (1 - rounds.gap), rounds.until - kept)
-        if part is None:
-            continue
-        cheaper = part.own and part.first.least < rounds.value * (1 - BETTER)
-        if cheaper and rounds.left() > AGAIN * rounds.pricing:
-            _plan_near(rounds, tree, part)
-        if known:
-            rounds.raise_bound(min(tree.bound, rounds.value * (1 - rounds.gap)))
-    if rounds.best is None and (parts := [one for one in tree.open if one.looked_at]):
-        _plan_near(rounds, tree, min(parts))
-    if rounds.best and not known:
-        _bar(rounds, tree, dear, bars.result())
-        rounds.raise_bound(min(tree.bound, rounds.value * (1 - rounds.gap)))
+    wanted = tiers_of(rounds.programme, rounds.arrays, means, relaxed.x) > 0
+    with ThreadPoolExecutor(2) as both:
+        search = _Search(rounds, means, relaxed, wanted)
+        running = [both.submit(search.of_near), both.submit(search.of_others)]
+        try:
+            for one in running:
+                one.result()
+        except BaseException:
+            rounds.until = perf_counter()  # the other one ends, too
+            raise
 
 
-def _begun(rounds: Rounds, means: Assembly, relaxed: highs.Solved, dear: Integers) -> TierTree:
-    """Cuts over all plans but those that sign some tiers."""
-    m, tiers = means.matrix, means.committed.signed
-    rounds.raise_bound(least := proven(means, relaxed.duals))
-    discounts = Discounts(rounds.programme, means, rounds.arrays.factor, relaxed.duals)
-    lower, upper = m.lower[tiers], np.where(np.isin(tiers, dear), 0.0, m.upper[tiers])
-    first = InOut(_cuts(rounds, means, discounts.prices(lower, upper)), m)
-    first.within(tiers, lower, upper)
-    stage = relaxed.x[first.cuts.first]
-    first.begin(stage)
-    bound = first.raised(perf_counter() + ROOT_SHARE * rounds.left(), slow=ROOT_SLOW)
-    root = Part(max(bound, least), 0, lower, upper, first, stage, looked_at=True, own=True)
-    return TierTree(means, discounts, partial(_cuts, rounds), root)
+class _Search:
+    """What two threads do, each in a tree of its own; plans are made by one at a time.
 
-
-def _bar(rounds: Rounds, tree: TierTree, dear: Integers, least: Floats) -> None:
-    """Bar large tiers with which plans cost at least as much as the best; those with others are looked at."""
-    m, tiers = tree.assembly.matrix, tree.columns
-    rounds.barred |= np.isin(tiers, dear[least >= rounds.value])
-    relaxed = proven(tree.assembly, tree.discounts.duals)
-    for tier, bound in zip(dear[least < rounds.value], least[least < rounds.value], strict=True):
-        lower = np.where(tiers == tier, 1.0, m.lower[tiers])
-        part = Part(max(bound, relaxed), 0, lower, m.upper[tiers], tree.first, tree.stage, looked_at=True)
-        tree.add(part)
-    tree.assembly = rounds.assembled(rounds.sizes[0])
-
-
-def _plan_near(rounds: Rounds, tree: TierTree, part: Part) -> None:
-    """A plan near the cheapest first stage of a part, with whole tiers, sites, homes and rights.
-
-    Cuts of its own are at the prices of a relaxation with its tiers: what is spent may be worth more than the
-    discount, where a take would be missed.
+    bounds : of what is in each tree. least : what the cheapest first stage near costs, about. ended : whether
+    nothing more is done near.
     """
+
+    def __init__(self, rounds: Rounds, means: Assembly, relaxed: highs.Solved, wanted: Bools) -> None:
+        self.rounds, self.means, self.relaxed = rounds, means, relaxed
+        self.parts = nested(means, wanted)
+        least = proven(means, relaxed.duals)
+        self.bounds = [least, least]
+        self.least, self.wanted = math.inf, wanted.astype(float)
+        self.planning, self.planned, self.ended = Lock(), set[bytes](), False
+        rounds.raise_bound(least)
+
+    def of_near(self) -> None:
+        """Raise the bound of plans with the tiers that seem to be best, and make plans of them."""
+        try:
+            self._near()
+        finally:
+            self.ended = True
+
+    def _near(self) -> None:
+        rounds, means, relaxed, near = self.rounds, self.means, self.relaxed, self.parts.near
+        m, tiers = means.matrix, means.committed.signed
+        if (near.lower > m.lower[tiers]).any():
+            lower, upper = m.lower.copy(), m.upper.copy()
+            lower[tiers], upper[tiers] = near.lower, near.upper
+            held, left = m._replace(lower=lower, upper=upper), max(rounds.left(), 1.0)
+            found = highs.solve(held, relaxed=True, seconds=left, presolve=False, basis=rounds.basis)
+            relaxed = found if found.status == "optimal" else relaxed
+        prices = priced(rounds.programme, means, rounds.arrays.factor, relaxed.duals, near)
+        tree = self.tree(prices, [near], relaxed.x)
+        tree.begin(near, perf_counter() + ROOT_SHARE * rounds.left(), ROOT_SLOW)
+        self.least = tree.first.least
+        self.plan(tree, np.clip(self.wanted, near.lower, near.upper))
+        self.search(0, tree)
+
+    def of_others(self) -> None:
+        """Raise the bound of all other plans."""
+        rounds, wide, others = self.rounds, self.parts.wide, self.parts.others
+        if not others:
+            self.bounds[1] = math.inf
+            return
+        factor, duals = rounds.arrays.factor, self.relaxed.duals
+        prices = priced(rounds.programme, self.means, factor, duals, wide, every=True)
+        tree = self.tree(prices, others, self.relaxed.x)
+        tree.begin(wide, perf_counter() + ROOT_SHARE * rounds.left(), WIDE_SLOW)
+        self.search(1, tree)
+
+    def tree(self, prices: Floats, parts: list[Bounds], x: Floats) -> TierTree:
+        """Parts with cuts at some prices, from a point of a relaxation on."""
+        cuts = _cuts(self.rounds, self.means, prices)
+        first = InOut(cuts, self.means.matrix, self.parts.sets)
+        first.put(x[cuts.first])
+        return TierTree(self.means, first, parts, self.parts.sets, self.bounds[0])
+
+    def search(self, number: int, tree: TierTree) -> None:
+        """Raise the bound of a tree until it is of no interest; make plans of parts that are cheap."""
+        rounds = self.rounds
+        while rounds.left() > 0 and not rounds.finished() and not tree.over:
+            enough = rounds.value * (1 - rounds.gap)
+            if enough <= tree.bound:
+                break
+            if number:  # what a plan can be proven to be near to is as much as is asked for
+                enough = min(enough, max(self.least, self.bounds[0]))
+                if enough <= tree.bound:
+                    if self.ended:
+                        break
+                    sleep(PAUSE)
+                    continue
+            part = tree.step(rounds.until, enough)
+            self.bounds[number] = max(self.bounds[number], tree.bound)
+            leaf = part.tier < 0 and part.still > 0  # nothing is undecided, and cuts hardly raise its bound
+            if leaf and part.bound < rounds.value * (1 - BETTER) and rounds.left() > AGAIN * rounds.pricing:
+                self.plan(tree, part.signed)
+            self.prove()
+        self.prove()
+
+    def plan(self, tree: TierTree, signed: Floats) -> None:
+        """Make a plan with some tiers, if none was made."""
+        if signed.tobytes() not in self.planned:
+            self.planned.add(signed.tobytes())
+            with self.planning:
+                _plan_near(self.rounds, tree, signed)
+
+    def prove(self) -> None:
+        """Say what was proven, unless a plan is being made: it will be said then."""
+        if self.planning.acquire(blocking=False):
+            self.rounds.raise_bound(min(self.bounds))
+            self.planning.release()
+
+
+def _plan_near(rounds: Rounds, tree: TierTree, signed: Floats) -> None:
+    """A plan near the cheapest first stage with some tiers, with whole sites, homes and rights."""
     began = perf_counter()
     until = began + HELD_SHARE * max(rounds.left(), LEAST if rounds.best is None else 0.0)
-    means, m, tiers = tree.assembly, tree.assembly.matrix, tree.columns
-    leaf = _signing(rounds, means, part)
-    lower, upper = m.lower.copy(), m.upper.copy()
-    lower[tiers] = upper[tiers] = leaf.lower
-    held = m._replace(lower=lower, upper=upper)
-    relaxed = highs.solve(held, relaxed=True, seconds=until - began, presolve=False, basis=rounds.basis)
-    if relaxed.status == "optimal":
-        first, near = tree.begun(leaf, relaxed.duals).first, np.zeros(len(m.cost))
-        whole = np.concatenate([np.arange(m.blocks[name].start, m.blocks[name].stop) for name in FIRST])
-        if first.whole(whole, until):
-            near[first.cuts.first] = first.stage
-            if rounds.is_new(means, near):
-                first.begin(first.stage)
-                if first.raised(until, NEAR) < rounds.value * (1 - WORTH):
-                    near[first.cuts.first] = first.good if len(first.good) else first.stage
-                    _plan_of(rounds, means, near, purchased(means, near))
+    means, m, first = tree.assembly, tree.assembly.matrix, tree.first
+    places, *charged = (np.arange(m.blocks[name].start, m.blocks[name].stop) for name in WHOLE)
+    whole = np.concatenate([places, *charged])
+    near = np.zeros(len(m.cost))
+    tree.within(Bounds(signed, signed, np.zeros(len(tree.open[0].bounds.signed))))
+    if first.whole(places, np.concatenate(charged), until):
+        near[first.cuts.first] = first.stage
+        if rounds.is_new(means, near):
+            first.begin(first.stage)
+            if first.raised(until, NEAR, slow=PLAN_SLOW) < rounds.value * (1 - WORTH):
+                near[first.cuts.first] = first.good if len(first.good) else first.stage
+                _plan_of(rounds, means, near, purchased(means, near))
+    first.within(whole, m.lower[whole], m.upper[whole])
     rounds.pricing = max(rounds.pricing, perf_counter() - began)
-
-
-def _signing(rounds: Rounds, means: Assembly, part: Part) -> Part:
-    """A part with all tiers decided: those that it signs; if none, those that save on what it buys."""
-    stage = part.first.good if len(part.first.good) else part.stage
-    signed = part.lower
-    if not signed.any():
-        near = np.zeros(len(means.matrix.cost))
-        near[part.first.cuts.first] = stage
-        for _, spent in means.committed.spend:  # parts of tiers claim more
-            near[spent] = 0.0
-        signed = tiers_of(rounds.programme, rounds.arrays, means, near) * (part.upper > 0)
-    return part._replace(lower=signed, upper=signed, stage=stage, own=False)
 
 
 def _cuts(rounds: Rounds, assembly: Assembly, prices: Floats) -> Cuts:

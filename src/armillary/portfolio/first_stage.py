@@ -15,7 +15,9 @@ from armillary.portfolio import highs
 from armillary.portfolio.bounds import TOLERANCE, signed
 from armillary.portfolio.calendar import Floats, Integers, sums
 from armillary.portfolio.cuts import Cuts
+from armillary.portfolio.highs import Statuses
 from armillary.portfolio.matrix import Bools, Matrix
+from armillary.portfolio.substitution import ranges, substituted
 
 VIOLATED = 1e-7
 """Part of what a group costs by which a cut has to be missed to be added. [-]"""
@@ -29,6 +31,8 @@ MORE = 300
 """Purchases that are added at once. [-]"""
 KEPT = 2.0
 """Cuts in the model, by group of futures, from which those that are not binding are left out. [-]"""
+MADE = {"power of purchases": "power bought", "free": "free of purchases"}
+"""Columns that are sums of others, and the rows that make them so."""
 BASIC = 1
 """Status of a basic row, as HiGHS counts. [-]"""
 
@@ -46,6 +50,20 @@ class Staged(NamedTuple):
     bound: float
 
 
+class Place(NamedTuple):
+    """Where the simplex method was.
+
+    basis : of all columns, groups' columns and rows. order, cuts : which cuts there were, and their basis.
+    stage, use : what it found.
+    """
+
+    basis: highs.Basis | None
+    order: Integers
+    cuts: Statuses
+    stage: Floats
+    use: Floats
+
+
 class FirstStage:
     """The programme over the first stage, what is spent at list prices, and what use costs groups of futures.
 
@@ -55,23 +73,29 @@ class FirstStage:
         It gets more as they are made.
     matrix : Matrix
         Its assembly's, or one that differs in bounds.
+    sets : array or None
+        `[set, tier]` of which tiers at least some number can be asked for.
 
     Attributes
     ----------
     part : Matrix
         Its columns, and those of what is spent at list prices, in the rows that hold for it alone.
-    ties : tuple
-        Columns of what is spent at list prices, by quarter, and what it costs use at least.
+    worth : array
+        Of what is spent, by listed row, in the last bound.
     missing : bool
         Whether purchases were missing the last time, which are there the next.
+    bought, optional : array
+        Which columns are purchases; and these and what options set aside for runs, by node of the futures'
+        tree: they are left out until they are worth it.
     buys : array
-        Which columns are purchases that there are.
+        Which of them there are.
     failed : bool
         Whether the solver ended the last time without an optimum, before its time was over.
     """
 
-    def __init__(self, cuts: Cuts, matrix: Matrix) -> None:
+    def __init__(self, cuts: Cuts, matrix: Matrix, sets: Bools | None = None) -> None:
         self.cuts = cuts
+        self._sets = 0 if sets is None else len(sets)
         m = cuts.matrix
         low = np.where(cuts.listed | (cuts.quarter < 0), matrix.row_lower, -np.inf)
         part = matrix._replace(row_lower=low).part(cuts.first, cuts.alone)
@@ -85,23 +109,31 @@ class FirstStage:
             start=np.append(part.start, part.start[-1] + np.arange(1, len(none) + 1)),
             row=np.append(part.row, row), value=np.append(part.value, none - 1.0),
         )  # fmt: skip
+        if sets is not None:
+            tiers = np.searchsorted(cuts.first, cuts.assembly.committed.signed)
+            self.part = _with_sums(self.part, [tiers[one] for one in sets])
+        self._made, by = np.zeros(len(self.part.cost), bool), np.zeros(len(m.row_lower), bool)
+        for name, rows in MADE.items():
+            self._made |= self.of(m.blocks[name])
+            by[m.row_blocks[rows]] = True
+        self.part, self._sums = substituted(self.part, self._made, np.flatnonzero(by[cuts.alone]))
         self.entry = np.repeat(np.arange(len(self.part.cost)), np.diff(self.part.start))
-        self.bought, self._drawn = (self.of(m.blocks[name]) for name in ("bought", "power of purchases"))
+        self.bought = self.of(m.blocks["bought"])
+        self.optional = self.bought.copy()
+        for name, block in m.blocks.items():
+            if name.startswith("cluster "):
+                self.optional |= self.of(block)
         self._needed = (self.part.row_lower > 0) | (self.part.row_upper < 0)
-        worth = m.cost - m.back(cuts.prices) <= WORTH * m.cost
-        self.buys = self.bought.copy()
+        worth = m.cost - m.back(cuts.prices) <= WORTH * m.cost + TOLERANCE
+        self.buys = self.optional.copy()
         self.buys[: len(cuts.first)] &= worth[cuts.first]
         self._basis: highs.Basis | None = None
         self.missing, self.failed = True, False
         self._cut_basis, self._order = np.zeros(0, np.int8), np.zeros(0, np.int64)
         self._stage, self._use = np.zeros(len(self.part.cost)), np.zeros(cuts.groups)
-        # Use costs no less than what contracts count of it, where that is priced at no more than it costs.
         self._quarter = np.repeat(np.arange(len(cuts.quarters)), cuts.sizes)
-        quarter, dear = cuts.quarter[listed], cuts.dear[listed]
-        self.tied = np.setdiff1d(np.arange(len(cuts.quarters)), quarter[dear < 0])
-        kept = np.isin(quarter, self.tied) & (dear > 0)
-        self.ties = len(part.cost) + np.flatnonzero(kept), quarter[kept], dear[kept]
-        self._tie_basis = np.full(len(self.tied), BASIC, np.int8)
+        self._listed = row  # rows of what is spent
+        self.worth = -cuts.priced[listed]
 
     def of(self, block: slice) -> Bools:
         """Which columns are of a block of the assembly's."""
@@ -118,30 +150,70 @@ class FirstStage:
             there = self._place[inside] >= 0
             self._model.bounds(self._place[inside[there]], lower[there], upper[there])
 
+    def ask(self, signed: Floats) -> None:
+        """How many tiers of each set are signed at least."""
+        rows = np.arange(len(self.part.row_lower) - self._sets, len(self.part.row_lower))
+        self.part.row_lower[rows] = signed
+        if not self.missing:
+            place = np.cumsum(self._rows) - 1
+            for row in rows[self._rows[rows]]:
+                self._model.row_bounds(int(place[row]), float(self.part.row_lower[row]), np.inf)
+
+    @property
+    def place(self) -> Place:
+        """Where the simplex method is."""
+        return Place(self._basis, self._order, self._cut_basis, self._stage, self._use)
+
+    def go_to(self, place: Place) -> None:
+        """Go on from a place; cuts that there were not are not binding."""
+        if place.basis is None or place.basis is self._basis:
+            return
+        self._basis, self._stage, self._use = place.basis, place.stage, place.use
+        if self.missing:
+            self._order, self._cut_basis = place.order, place.cuts
+            return
+        known = np.full(len(self.cuts.group), BASIC, np.int8)
+        known[place.order] = place.cuts
+        there = np.zeros(len(known), bool)
+        there[self._order] = True
+        self._add(np.flatnonzero(~there & (known != BASIC)))
+        self._cut_basis = known[self._order]
+        self._begin()
+
+    def put(self, stage: Floats) -> None:
+        """Where to begin."""
+        self._stage[: len(stage)] = stage
+
     @property
     def stage(self) -> Floats:
         """The first stage of the last bound."""
         return self._stage[: len(self.cuts.first)]
 
-    def solved(self, seconds: float = math.inf) -> Staged:
+    def solved(self, seconds: float = math.inf, enough: float = math.inf) -> Staged:
         """Minimise; purchases that are missing are there the next time.
 
         Parameters
         ----------
         seconds : float
             Time limit. [s]
+        enough : float
+            Bound at which this may end, with no first stage. [scaled money]
         """
         if self.missing or len(self._order) > KEPT * self.cuts.groups:
             self._build()
         self._add(self._missed())
-        found = self._model.solved(seconds)
+        found = self._model.solved(seconds, enough)
         if found.status == "unknown":  # after many rows the solver may lose its way: from the start
             self._basis = None
             self._build()
             self._add(self._missed())
             found = self._model.solved(seconds)
-        if found.status == "infeasible" and (self.bought & ~self.buys).any():
-            self.buys |= self.bought
+        if found.status == "enough":
+            if len(found.duals) and (bound := self._proven(found)[0]) >= enough:
+                return Staged("enough", np.zeros(0), bound, bound)
+            found = self._model.solved(seconds)
+        if found.status == "infeasible" and (self.optional & ~self.buys).any():
+            self.buys |= self.optional
             self._build()
             return self.solved(seconds)
         self.failed = found.status not in ("optimal", "time limit")
@@ -161,33 +233,28 @@ class FirstStage:
         self._height = int(self._rows.sum())
         self._place = np.full(len(self.part.cost), -1)
         self._place[columns] = np.arange(len(columns))
+        self._within = self._sums.within(self._place)
         self._model = highs.Growing(self.part.part(columns, self._rows), presolve=self._basis is None)
         self._groups = self._model.columns(np.ones(self.cuts.groups), LEAST, np.inf)
-        self._tie()
         binding = np.flatnonzero(self._cut_basis != BASIC)
         order, self._order = self._order[binding], np.zeros(0, np.int64)
         self._cut_basis = self._cut_basis[binding]
         self._add(order)
         if self._basis is not None:
-            column, row = self._basis
-            use = column[len(self.part.cost) :]
-            rows = np.concatenate([row[self._rows], self._tie_basis, self._cut_basis])
-            self._model.begin((np.append(column[columns], use), rows))
+            self._begin()
 
-    def _tie(self) -> None:
-        """Add rows of what use of a quarter costs at least, by what is spent at list prices."""
-        column, quarter, dear = self.ties
-        inside = self._place[column] >= 0
-        of_groups = np.flatnonzero(np.isin(self._quarter, self.tied))
-        row = np.searchsorted(self.tied, np.append(quarter[inside], self._quarter[of_groups]))
-        entries = np.append(self._place[column[inside]], self._groups[of_groups])
-        values = np.append(-dear[inside], np.ones(len(of_groups)))
-        self._put(np.zeros(len(self.tied)), row, entries, values)
+    def _begin(self) -> None:
+        """Set the basis of the model."""
+        assert self._basis is not None
+        column, row = self._basis
+        use = column[len(self.part.cost) :]
+        rows = np.concatenate([row[self._rows], self._cut_basis])
+        self._model.begin((np.append(column[: len(self.part.cost)][self._there], use), rows))
 
     def _useful(self) -> tuple[Bools, Bools]:
         """Columns that may be more than 0 with the purchases that there are, and rows that matter."""
         part = self.part
-        there = ~part.emptied(self.bought & ~self.buys)
+        there = ~part.emptied(self.optional & ~self.buys)
         slack = np.isneginf(part.row_lower) & (part.row_upper >= 0)  # rows that only what adds can break
 
         def needed() -> Bools:
@@ -195,9 +262,7 @@ class FirstStage:
             rows[part.row[(part.value > 0) & there[self.entry]]] = True
             return rows
 
-        makes = np.zeros(len(there), bool)
-        makes[self.entry[(part.value < 0) & needed()[part.row]]] = True
-        there &= ~self._drawn | makes
+        there &= ~self._made
         touched = np.zeros(len(slack), bool)
         touched[part.row[there[self.entry]]] = True
         return there, (needed() & touched) | self._needed
@@ -207,8 +272,8 @@ class FirstStage:
         cuts = self.cuts
         missed = np.ones(len(cuts.group), bool)
         if self._basis is not None and len(self._order):
-            use = self._use[cuts.group]
-            missed = cuts.at(self._stage[: len(cuts.first)]) - use > VIOLATED * np.abs(use)
+            use = np.append(self._use, sums(self._quarter, self._use, len(cuts.quarters)))[cuts.group]
+            missed = cuts.at(self._stage) - use > VIOLATED * np.abs(use)
         missed[self._order] = False
         return np.flatnonzero(missed)
 
@@ -217,13 +282,22 @@ class FirstStage:
         cuts, count = self.cuts, len(which)
         if not count:
             return
-        sizes = np.diff(cuts.start)[which]
-        entries = np.concatenate([np.arange(cuts.start[c], cuts.start[c + 1]) for c in which])
-        column = self._place[cuts.column[entries]]
-        inside = column >= 0
-        row = np.append(np.repeat(np.arange(count), sizes)[inside], np.arange(count))
-        columns = np.append(column[inside], self._groups[cuts.group[which]])
-        values = np.append(-cuts.value[entries][inside], np.ones(count))
+        cut, entries = ranges(cuts.start[which], cuts.start[which + 1])
+        term, column, value = self._within.of(cuts.column[entries])
+        width = int(self._there.sum())
+        key, entry = cut[term] * width + column, -cuts.value[entries][term] * value
+        dense = np.bincount(key, entry, count * width).astype(float)
+        inside = np.flatnonzero(dense)
+        # A cut is of one group of futures, or of all of a quarter.
+        number = cuts.group[which]
+        quarter = np.maximum(number - cuts.groups, 0)
+        alone = number < cuts.groups
+        several, groups = ranges(
+            np.where(alone, number, cuts.ends[quarter]), np.where(alone, number + 1, cuts.ends[quarter + 1])
+        )
+        row = np.append(inside // width, several)
+        columns = np.append(inside % width, self._groups[groups])
+        values = np.append(dense[inside], np.ones(len(several)))
         self._put(cuts.constant[which], row, columns, values)
         self._order = np.append(self._order, which)
 
@@ -238,13 +312,13 @@ class FirstStage:
         size, count = len(self.part.cost), int(self._there.sum())
         self._stage = np.zeros(size)
         self._stage[self._there] = found.x[:count]
+        self._stage = self._sums.point(self._stage)
         self._use = found.x[count:]
         here = self._model.basis()
         column, row = np.zeros(size, np.int8), np.full(len(self._rows), BASIC, np.int8)
         column[self._there], row[self._rows] = here[0][:count], here[1][: self._height]
         self._basis = np.append(column, here[0][count:]), row
-        ties = self._height + len(self.tied)
-        self._tie_basis, self._cut_basis = here[1][self._height : ties], here[1][ties:]
+        self._cut_basis = here[1][self._height :]
 
     def _proven(self, found: highs.Solved) -> tuple[float, Integers]:
         """What all plans cost at least, and purchases that are missing."""
@@ -252,21 +326,19 @@ class FirstStage:
         prices = np.zeros(len(part.row_lower))
         prices[self._rows] = found.duals[: self._height]
         prices = signed(part, prices)
+        self.worth = np.maximum(-prices[self._listed], 0.0)
         weight = np.zeros(len(cuts.group))
-        ties = self._height + len(self.tied)
-        weight[self._order] = np.maximum(found.duals[ties:], 0.0)
-        tied = np.zeros(len(cuts.quarters))
-        tied[self.tied] = np.minimum(np.maximum(found.duals[self._height : ties], 0.0), 1.0)
+        weight[self._order] = np.maximum(found.duals[self._height :], 0.0)
         # A group's cuts have weights of at most 1 together: what it costs is counted once.
-        total = sums(cuts.group, weight, cuts.groups)
-        over = np.maximum(total / np.maximum(1.0 - tied[self._quarter], TOLERANCE), 1.0)
+        total = sums(cuts.group, weight, cuts.groups + len(cuts.quarters))
+        whole = total[cuts.groups :]
+        over = np.maximum(whole, 1.0)
+        whole = (whole / over)[self._quarter]
+        over = np.append(np.maximum(total[: cuts.groups] / np.maximum(1.0 - whole, TOLERANCE), 1.0), over)
         weight /= over[cuts.group]
-        total = total / over + tied[self._quarter]
+        total = total[: cuts.groups] / over[: cuts.groups] + whole
         fixed = float(cuts.constant @ weight) + float((LEAST * (1 - np.minimum(total, 1.0))).sum())
-        cost = part.cost.copy()
-        cost[: len(cuts.first)] += cuts.back(weight)
-        column, quarter, dear = self.ties
-        cost[column] += tied[quarter] * dear
+        cost = part.cost + self._sums.back(cuts.back(weight))
         prices = self._completed(cost, prices)
         reduced = cost - part.back(prices)
         with np.errstate(invalid="ignore"):
@@ -274,7 +346,7 @@ class FirstStage:
             saved = np.where(reduced > 0, reduced * part.lower, reduced * part.upper)
         saved[(~np.isfinite(saved) & (np.abs(reduced) <= TOLERANCE)) | (reduced == 0)] = 0.0
         fixed += float(np.where(prices == 0, 0.0, paid).sum())
-        out = np.flatnonzero(self.bought & ~self.buys & (saved < 0))
+        out = np.flatnonzero(self.optional & ~self.buys & (saved < 0))
         out = out[np.argsort(saved[out], kind="stable")]
         worth = -float(saved[out].sum())
         return fixed + float(saved.sum()), out[:MORE] if worth > MISSING * abs(found.value) else out[:0]
@@ -282,15 +354,13 @@ class FirstStage:
     def _completed(self, cost: Floats, prices: Floats) -> Floats:
         """Prices of rows that the model does not have: what the columns that are out would pay.
 
-        Power that purchases draw is worth what the site's is; units that they give are worth their best use.
+        Units that purchases give are worth their best use.
         """
         part, prices = self.part, prices.copy()
         row, column, value = part.row, self.entry, part.value
         left_out = (part.row_upper <= 0) & np.isneginf(part.row_lower) & ~self._rows
+        left_out[row[self._there[column]]] = False  # what is missing there is added
         free = left_out[row] & ~self._there[column]
-        reduced = cost - part.back(prices)
-        draws = np.flatnonzero(free & (value < 0) & self._drawn[column] & (reduced[column] > 0))
-        prices[row[draws]] = reduced[column[draws]] / value[draws]
         uses = free & (value > 0) & ~self.bought[column]
         several = np.bincount(column[uses], minlength=len(cost)) > 1
         made = np.zeros(len(prices), bool)
@@ -303,3 +373,17 @@ class FirstStage:
             mine = mine[once]
             np.minimum.at(prices, row[mine], prices[row[mine]] + reduced[column[mine]] / value[mine])
         return prices
+
+
+def _with_sums(part: Matrix, sets: list[Integers]) -> Matrix:
+    """With a row for the sum of each of some sets of columns, of at least 0."""
+    count, height = len(part.cost), len(part.row_lower)
+    column = np.concatenate([np.repeat(np.arange(count), np.diff(part.start)), *sets])
+    row = np.concatenate([part.row, np.repeat(height + np.arange(len(sets)), [len(one) for one in sets])])
+    value = np.append(part.value, np.ones(len(row) - len(part.value)))
+    order = np.argsort(column, kind="stable")
+    return part._replace(
+        start=np.searchsorted(column[order], np.arange(count + 1)), row=row[order], value=value[order],
+        row_lower=np.append(part.row_lower, np.zeros(len(sets))),
+        row_upper=np.append(part.row_upper, np.full(len(sets), np.inf)),
+    )  # fmt: skip

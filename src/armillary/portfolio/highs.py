@@ -194,9 +194,9 @@ class Growing:
         self._model.addCols(count, cost, low, up, 0, none.astype(np.int32), none.astype(np.int32), none)
         return np.arange(first, first + count)
 
-    def row(self, lower: float, upper: float, columns: Integers, values: Floats) -> None:
-        """Add a row."""
-        self._model.addRow(lower, upper, len(columns), columns.astype(np.int32), values)
+    def row(self, lower: float, columns: Integers, values: Floats) -> None:
+        """Add a row of at least `lower`."""
+        self._model.addRow(lower, np.inf, len(columns), columns.astype(np.int32), values)
 
     def rows(self, lower: Floats, start: Integers, columns: Integers, values: Floats) -> None:
         """Add rows of at least `lower`, by their entries from `start`."""
@@ -207,6 +207,10 @@ class Growing:
         """Change bounds of columns."""
         self._model.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
 
+    def row_bounds(self, row: int, lower: float, upper: float) -> None:
+        """Change bounds of a row."""
+        self._model.changeRowBounds(row, lower, upper)
+
     def basis(self) -> Basis:
         """Where it is."""
         return _basis(self._model)
@@ -215,9 +219,10 @@ class Growing:
         """Go on from there."""
         self._model.setBasis(_begun(basis))
 
-    def solved(self, seconds: float = math.inf) -> Solved:
-        """Minimise."""
+    def solved(self, seconds: float = math.inf, enough: float = math.inf) -> Solved:
+        """Minimise, or stop at a bound from which more is of no interest."""
         began = perf_counter()
+        self._model.setOptionValue("objective_bound", enough)
         if math.isfinite(seconds):
             # The limit is of all runs of a model together.
             self._model.setOptionValue("time_limit", self._model.getRunTime() + max(seconds, 0.01))

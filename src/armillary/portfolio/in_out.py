@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
 from armillary.portfolio import highs
 from armillary.portfolio.calendar import Floats, Integers
 from armillary.portfolio.cuts import Cuts
-from armillary.portfolio.first_stage import FirstStage
-from armillary.portfolio.matrix import Matrix
+from armillary.portfolio.first_stage import FirstStage, Place, Staged
+from armillary.portfolio.matrix import Bools, Matrix
+from armillary.portfolio.quarter_use import Cut
 
 BETWEEN = 0.5
 """Where cuts are made, on the way from the first stage of a plan to that of the bound. [-]"""
@@ -23,14 +25,24 @@ SLOW = 3e-4
 """Rise of the bound in a round, as a share of it, below which cuts are no longer worth their time. [-]"""
 STILL = 2
 """Rounds with such a rise, one after the other, that end it. [-]"""
-POINTS = 6
-"""Points that are kept, for cuts at other prices. [-]"""
+ROUGH = 0.01
+"""How far the cheapest first stage is from the bound, as a share of it, where it is far. [-]"""
+OTHER = 0.01
+"""Part of what is spent by which it has to be worth more, or less, for cuts that say so. [-]"""
 WHOLE = 1e-6
 """Distance from whole numbers that is none. [-]"""
 CLEAR = 0.2
 """Distance from 0 or 1 up to which parts are rounded at once. [-]"""
 CONTRACTS = ("signed", "committed", "spend ", "shortfall ")
 """Blocks of columns that are about contracts alone."""
+
+
+class Point(NamedTuple):
+    """A first stage of a bound, by listed row what is spent is worth there, and where its basis is."""
+
+    stage: Floats
+    worth: Floats
+    place: Place
 
 
 class InOut(FirstStage):
@@ -42,14 +54,11 @@ class InOut(FirstStage):
         That first stage; empty where none was begun with.
     least : float
         What it costs with the use that cuts made there are about. [scaled money]
-    points : list
-        Where cuts were made last.
     """
 
-    def __init__(self, cuts: Cuts, matrix: Matrix) -> None:
-        super().__init__(cuts, matrix)
+    def __init__(self, cuts: Cuts, matrix: Matrix, sets: Bools | None = None) -> None:
+        super().__init__(cuts, matrix, sets)
         self.good, self.least = np.zeros(0), math.inf
-        self.points: list[Floats] = []
         self._contracts = np.arange(len(self.part.cost)) >= len(cuts.first)
         for name, block in cuts.matrix.blocks.items():
             if name.startswith(CONTRACTS):
@@ -58,24 +67,25 @@ class InOut(FirstStage):
     def begin(self, stage: Floats) -> None:
         """Begin with a first stage near a good plan; what is about contracts alone is put right."""
         cuts = self.cuts
-        self.buys[: len(stage)] |= self.bought[: len(stage)] & (stage > 0)
-        self.missing, self.points = True, [stage]
-        made = cuts.made(stage)
-        use = np.array([float(cuts.chance @ one.at(stage)) for one in made])
-        self.good, self.least = self._counted(stage, use), math.inf
+        self.buys[: len(stage)] |= self.optional[: len(stage)] & (stage > 0)
+        self.missing = True
+        more = self._more(self.worth)
+        dearer, made = cuts.dearer(stage, more), cuts.made(stage)
+        self.good, self.least = self._counted(stage, made, dearer, more), math.inf
         if len(self.good):
-            self.least = cuts.cost(self.good, made)
+            self.least = cuts.cost(self.good, made, dearer, more)
 
-    def go_on(self, other: InOut) -> None:
-        """Go on from another that differs in prices and bounds alone, with cuts where it made its last."""
-        self.buys |= other.buys
-        for point in other.points:
-            self.cuts.made(point, exact=False)
+    def _more(self, worth: Floats) -> Floats:
+        """By how much spending is worth more than cuts are made with; 0 where that is little."""
+        cuts = self.cuts
+        priced, dear = cuts.priced[cuts.listed], cuts.dear[cuts.listed]
+        more = worth + priced
+        return np.where(np.abs(more) > OTHER * (dear - priced), more, 0.0)
 
-    def _counted(self, stage: Floats, use: Floats) -> Floats:
+    def _counted(self, stage: Floats, made: list[Cut], dearer: dict[int, Cut], more: Floats) -> Floats:
         """A first stage with the cheapest of all that is about contracts alone; empty where there is none.
 
-        use : what use costs in each quarter, so that contracts count no more of it.
+        What use costs is at least what cuts made there say, and what contracts count of it.
         """
         part = self.part
         out = np.append(stage, np.zeros(len(part.cost) - len(stage)))
@@ -84,20 +94,36 @@ class InOut(FirstStage):
         rows = np.zeros(len(rest), bool)
         rows[part.row[self._contracts[self.entry]]] = True
         own = part.part(np.flatnonzero(self._contracts), rows)
-        column, quarter, dear = self.ties
-        count = np.cumsum(self._contracts) - 1
+        cuts, count = self.cuts, np.cumsum(self._contracts) - 1
+        quarter, dear = cuts.quarter[cuts.listed], cuts.dear[cuts.listed]
+        spent = count[len(stage) + np.arange(len(dear))]
         model = highs.Growing(
             own._replace(row_lower=own.row_lower - rest[rows], row_upper=own.row_upper - rest[rows])
         )
-        for t in self.tied:
-            model.row(-np.inf, use[t], count[column[quarter == t]], dear[quarter == t])
+        use = model.columns(np.ones(len(made)), -np.inf, np.inf)
+        for t, cut in enumerate(made):
+            mine = quarter == t
+            entries = np.append(use[t], spent[mine])
+            model.row(float(cuts.chance @ cut.at(stage)), entries[:1], np.ones(1))
+            if (dear[mine] >= 0).all():
+                model.row(0.0, entries, np.append(1.0, -dear[mine]))
+            if t in dearer:
+                least = float(cuts.chance @ dearer[t].at(stage))
+                model.row(least, entries, np.append(1.0, -more[mine]))
         found = model.solved()
         if not len(found.x):
             return found.x
-        out[self._contracts] = found.x
+        out[self._contracts] = found.x[: len(own.cost)]
         return out[: len(stage)]
 
-    def raised(self, until: float, near: float = 0.0, enough: float = math.inf, slow: float = SLOW) -> float:
+    def raised(
+        self,
+        until: float,
+        near: float = 0.0,
+        enough: float = math.inf,
+        slow: float = SLOW,
+        far: bool = False,
+    ) -> float:
         """Make cuts until the bound hardly rises or the time is over, and go on where it was the next time.
 
         Parameters
@@ -110,14 +136,16 @@ class InOut(FirstStage):
             Bound at which this ends. [scaled money]
         slow : float
             Rise of the bound in a round, as a share of it, below which cuts are not worth their time. [-]
+        far : bool
+            Whether the cheapest first stage is far from the bound: until it is not, futures that share cuts
+            have the prices of their mean.
 
         Returns
         -------
         float
             What all plans cost at least. [scaled money]
         """
-        cuts = self.cuts
-        bound, still = -math.inf, 0
+        bound, still, rough = -math.inf, 0, far
         while True:
             found = self.solved(until - perf_counter())
             rises = found.bound >= bound + slow * abs(found.bound)
@@ -125,48 +153,95 @@ class InOut(FirstStage):
             bound = max(bound, found.bound)
             if found.status != "optimal" or still == STILL or perf_counter() > until:
                 return bound
-            if self.least - bound <= near * abs(bound) or bound >= enough:
+            if bound >= enough or (not rough and self.least - bound <= near * abs(bound)):
                 return bound
+            if rough and self.least - bound <= ROUGH * abs(bound):
+                rough, self.least = False, math.inf  # what it costs is more than means of groups say
             # Where that hardly raised the bound, at the first stage of the bound itself.
-            good = self.good if len(self.good) else found.stage
-            point = good + (1.0 if still else BETWEEN) * (found.stage - good)
-            if (cost := cuts.cost(point, cuts.made(point))) < self.least:
-                self.good, self.least = point, cost
-            self.points = [*self.points[1 - POINTS :], point]
+            share = 1.0 if still else BETWEEN
+            self.good, self.least = self.cut(self.point, self.good, self.least, share, not rough)
+
+    @property
+    def point(self) -> Point:
+        """Of the last bound."""
+        return Point(self.stage, self.worth, self.place)
+
+    def cut(
+        self, point: Point, good: Floats, least: float, share: float = BETWEEN, exact: bool = True
+    ) -> tuple[Floats, float]:
+        """Make cuts between a good first stage, if there is one, and that of a bound; gives the better one.
+
+        Cuts of whole quarters are made where what is spent is worth more, or less, than cuts are made with.
+
+        Parameters
+        ----------
+        point : Point
+            Of the bound.
+        good : array
+        least : float
+            What it costs. [scaled money]
+        share : float
+            Of the way to the first stage of the bound. [-]
+        exact : bool
+            As of `Cuts.made`.
+        """
+        cuts = self.cuts
+        stage = good + share * (point.stage - good) if len(good) else point.stage
+        more = self._more(point.worth)
+        dearer = cuts.dearer(stage, more, exact)
+        cost = cuts.cost(stage, cuts.made(stage, exact), dearer, more)
+        return (stage, cost) if cost < least else (good, least)
 
     def looked_at(self, until: float, enough: float) -> float:
         """What all plans cost at least by cuts that were missed last, with purchases that are missing."""
         bound = -math.inf
         while True:
-            found = self.solved(until - perf_counter())
+            found = self.solved(until - perf_counter(), enough)
             bound = max(bound, found.bound)
             if found.status != "optimal" or not self.missing or bound >= enough or perf_counter() > until:
                 return bound
 
-    def whole(self, columns: Integers, until: float) -> bool:
-        """Round columns that have to be whole, those that nearly are and the nearest of the others first.
+    def whole(self, places: Integers, charged: Integers, until: float) -> bool:
+        """Make columns whole, and hold them; gives whether there is a first stage with them.
 
-        They stay held; gives whether there is a first stage with them.
+        Places of runs are rounded, those that nearly are whole and the nearest of the others first. Of what
+        is charged for as a whole, however little of it is used, both ways are looked at, the largest part
+        first.
 
         Parameters
         ----------
-        columns : array
-            Of the assembly.
+        places, charged : array
+            Columns of the assembly.
         until : float
             Time limit, of the performance counter. [s]
         """
+        columns = np.append(places, charged)
         inside = np.searchsorted(self.cuts.first, columns)
+        place = np.arange(len(columns)) < len(places)
         lower, upper = self.part.lower[inside], self.part.upper[inside]
-        while True:
-            found = self.solved(until - perf_counter())
-            if found.status != "optimal":
-                return False
+
+        def held(which: Bools, value: Floats) -> Staged:
+            """What there is with some of them held."""
+            lower[which] = upper[which] = value
+            self.within(columns, lower, upper)
+            return self.solved(until - perf_counter())
+
+        found = held(np.zeros(len(columns), bool), np.zeros(0))
+        while found.status == "optimal":
             x = found.stage[inside]
             away = np.abs(x - np.round(x))
             parts = away > WHOLE
             if not parts.any():
                 return True
             self.cuts.made(found.stage, exact=False)
-            held = away <= max(CLEAR, float(away[parts].min()))
-            lower[held] = upper[held] = np.round(x[held])
-            self.within(columns, lower, upper)
+            if parts[place].any():
+                nearest = float(away[parts & place].min())
+                which = np.where(place, away <= max(CLEAR, nearest), x > 1 - CLEAR)
+                found = held(which, np.round(x[which]))
+                continue
+            one = parts & (x == x[parts].max())
+            without = held(one, np.zeros(int(one.sum())))
+            found = held(one, np.ones(int(one.sum())))
+            if found.status != "optimal" or without.value < found.value:
+                found = held(one, np.zeros(int(one.sum())))
+        return False

@@ -56,6 +56,8 @@ class Quarter:
         Which rows of the assembly's are its own.
     adds : array
         Which of all rows use only adds to, so that the first stage alone has to leave room.
+    listed : array
+        Which rows are what contracts count as spent, at prices that are in the costs.
     first : array
         Columns of the first stage.
     share : float
@@ -73,6 +75,7 @@ class Quarter:
         columns: Integers,
         rows: Bools,
         adds: Bools,
+        listed: Bools,
         first: Integers,
         share: float,
         chance: Floats,
@@ -99,6 +102,7 @@ class Quarter:
             self.low[:, row] = arrays.demand[w, number]
             if not self._more[w]:
                 self.high[:, row] = arrays.demand[w, number]
+        self._listed = m.part(columns, listed)
         self._adds(m.part(first, rows), assembly, number, first)
         unmet = np.searchsorted(columns, assembly.unmet[:, number])
         self._sites, self._use = self._grouped(unmet, *units)
@@ -173,15 +177,22 @@ class Quarter:
             where[block], np.append(block, len(group)), key[group, 1:].copy(), np.append(group, len(items))
         )  # fmt: skip
         each = (stream, provider, network, part.cost, work, value, watts, part.upper)
+        self._items = items
         return sites, tuple(one[items] for one in each)
 
-    def cut(self, first: Floats, groups: Integers | None = None) -> Cut:
+    def cut(self, first: Floats, groups: Integers | None = None, dearer: Floats | None = None) -> Cut:
         """Prices at which use costs what it does with a first stage, and what they say of every other.
 
         groups : `[future]` of futures that are taken at their mean, for prices that are right for it alone.
+        dearer : `[listed row]` what is spent is worth more by this than it is in the costs.
         """
         from armillary.portfolio.responses import priced  # numba is imported where it is used
 
+        cost, use = self.part.cost, self._use
+        if dearer is not None:
+            cost = cost.copy()
+            cost[: len(self._listed.cost)] += self._listed.back(dearer)
+            use = (*use[:3], cost[self._items], *use[4:])
         added = self._added(first)
         low, supply = self.low - added, self.high - added
         supply[:, self.adds] = np.maximum(supply[:, self.adds], 0.0)  # a tolerance may leave less
@@ -191,12 +202,12 @@ class Quarter:
             weight /= weight.sum(1, keepdims=True)
             low, supply, known = weight @ self._finite(low), weight @ self._finite(supply), weight @ known
             order = np.argsort(weight @ np.argsort(order), kind="stable")
-        count = len(self._use[0])
+        count = len(use[0])
         scratch = (*(np.zeros(count) for _ in range(3)), np.zeros(len(self._sites[2])))
         begun, prices = known[order], np.zeros(low.shape)
         asked, given = (np.ascontiguousarray(low[order][:, rows]) for rows in (self.asked, self.given))
         prices[order] = priced(
-            self._sites, self._use, supply[order] + self._little, asked, self._more, -given, self.networks,
+            self._sites, use, supply[order] + self._little, asked, self._more, -given, self.networks,
             self._penalty, self._share, self._beyond, begun, NEAR, scratch,
         )  # fmt: skip
         known = known.copy()
@@ -207,21 +218,23 @@ class Quarter:
         prices[:, self.share] = -over
         prices[:, self.given] = self._share * over.sum(1, keepdims=True) - over
         if groups is not None:
-            return self.proven(prices[groups])
-        self._known = known
-        return self.proven(prices)
+            return self.proven(prices[groups], cost)
+        if dearer is None:
+            self._known = known
+        return self.proven(prices, cost)
 
     @staticmethod
     def _finite(rows: Floats) -> Floats:
         """Without what is infinite, in rows where nothing is read of it."""
         return np.where(np.isfinite(rows), rows, 0.0)
 
-    def proven(self, prices: Floats) -> Cut:
-        """What prices `[future, row]` say of every first stage, whatever they are."""
+    def proven(self, prices: Floats, cost: Floats | None = None) -> Cut:
+        """What prices `[future, row]` say of every first stage, whatever they are; cost : if not its own."""
         part, futures = self.part, np.arange(len(prices))
+        cost = part.cost if cost is None else cost
         prices = np.where((prices > 0) & np.isneginf(self.low), 0.0, prices)
         prices[(prices < 0) & np.isposinf(self.high)] = 0.0
-        reduced = part.cost - _sums(part.value * prices[:, part.row], part.start)
+        reduced = cost - _sums(part.value * prices[:, part.row], part.start)
         with np.errstate(invalid="ignore"):
             fixed = np.where(prices > 0, prices * self.low, np.where(prices < 0, prices * self.high, 0.0))
             saved = np.where(reduced < 0, reduced * part.upper, 0.0)

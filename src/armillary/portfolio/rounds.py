@@ -64,7 +64,6 @@ class Rounds:
     chosen, homes : sites, tiers and rights of the last plan; networks of its runs.
     prices : of demand in it, `[stream, quarter, future]`.
     basis : of the first relaxation.
-    barred : tiers `[contract and tier]` that no cheaper plan signs.
     pricing : seconds that the last plan took.
     priced : choices that were tried.
     """
@@ -82,7 +81,6 @@ class Rounds:
         self.pace = self.slow = self.pricing = 0.0
         self.counting = False
         self.basis: highs.Basis | None = None
-        self.barred = np.zeros(sum(len(one.tiers) for one in programme.contracts), bool)
         self.tried: set[bytes] = set()
         self.priced: set[bytes] = set()
         quarters = programme.calendar.quarters
@@ -111,10 +109,7 @@ class Rounds:
     def assembled(self, size: int, kept: Kept | None = None) -> Assembly:
         """Over at most so many states, with all that is not dominated or what is given."""
         programme, arrays, kept = self.programme, self.arrays, kept or self.kept
-        whole = assemble(programme, arrays, self.states(size), kept, self.value)
-        upper = whole.matrix.upper.copy()
-        upper[whole.committed.signed[self.barred]] = 0.0
-        return whole._replace(matrix=whole.matrix._replace(upper=upper))
+        return assemble(programme, arrays, self.states(size), kept, self.value)
 
     def states(self, size: int) -> States:
         """At most so many."""
