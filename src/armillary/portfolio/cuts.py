@@ -11,7 +11,6 @@ The method is the L-shaped one of R. M. Van Slyke and R. Wets (SIAM Journal on A
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from time import perf_counter
 
 import numpy as np
 
@@ -60,8 +59,6 @@ class Cuts:
         Of its rows: prices of what contracts count as spent, 0 of others.
     dear : array
         Of its rows: what is spent costs at its list price, less what it is priced at; 0 of others.
-    seconds : float
-        That cuts took the last time.
     groups : int
         Of futures, in all quarters; those of a quarter are numbered from its entry in `ends`.
     group, constant, start, column, value : array
@@ -75,7 +72,7 @@ class Cuts:
     ) -> None:
         self.arrays, self.assembly = arrays, assembly
         m = self.matrix = assembly.matrix
-        self.chance, self.prices, self.seconds = programme.futures.probability, prices, 0.0
+        self.chance, self.prices = programme.futures.probability, prices
         size, entry = len(m.row_lower), np.repeat(np.arange(len(m.cost)), np.diff(m.start))
 
         def touched(entries: Bools) -> Bools:
@@ -139,11 +136,9 @@ class Cuts:
         exact : bool
             Whether each future has prices of its own; else futures that share cuts have those of their mean.
         """
-        began = perf_counter()
         groups = [None] * len(self.quarters) if exact else self.label
         with ThreadPoolExecutor(WORKERS) as both:
             found = list(both.map(lambda one, label: one.cut(point, label), self.quarters, groups))
-        self.seconds = perf_counter() - began if exact else self.seconds
         self.add(found)
         return found
 

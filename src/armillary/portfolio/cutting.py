@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Lock
 from time import perf_counter, sleep
 
@@ -91,17 +91,17 @@ def _searched(rounds: Rounds, coarse: Assembly, relaxed: highs.Solved) -> None:
             return
     wanted = tiers_of(rounds.programme, rounds.arrays, means, relaxed.x) > 0
     with ThreadPoolExecutor(2) as both:
-        search = _Search(rounds, means, relaxed, wanted)
-        running = [both.submit(search.of_near), both.submit(search.of_others)]
+        trees = _Trees(rounds, means, relaxed, wanted)
+        running = [both.submit(trees.of_near), both.submit(trees.of_others)]
         try:
-            for one in running:
+            for one in as_completed(running):
                 one.result()
         except BaseException:
-            rounds.until = perf_counter()  # the other one ends, too
+            rounds.until = perf_counter()  # what still runs ends, too
             raise
 
 
-class _Search:
+class _Trees:
     """What two threads do, each in a tree of its own; plans are made by one at a time.
 
     bounds : of what is in each tree. least : what the cheapest first stage near costs, about. ended : whether

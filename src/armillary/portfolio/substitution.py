@@ -57,7 +57,8 @@ def substituted(part: Matrix, made: Bools, rows: Integers) -> tuple[Matrix, Sums
     ----------
     part : Matrix
     made : array
-        Which columns; those that no row makes are left as they are.
+        Which columns; those that no row makes are left as they are. Their own bounds are given up: what is
+        left is the same programme where these never bind, and a relaxation elsewhere.
     rows : array
         Of at most 0, where that costs least with equality. They are left out.
 
