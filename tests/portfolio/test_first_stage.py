@@ -169,6 +169,26 @@ def test_columns_are_made_whole_one_after_the_other(here):
     first.begin(first.stage)
     assert bound <= first.raised(perf_counter() + 60) * (1 + 1e-6)
     assert first.least >= bound
+    # What was whole by itself is held, too: more cuts would open a part of it.
+    assert np.array_equal(first.part.lower[inside], np.round(held))
+    assert np.array_equal(first.part.upper[inside], np.round(held))
+    assert np.allclose(first.good[inside], held, atol=1e-6)
+
+
+def test_many_cuts_that_are_missed_are_added_bit_by_bit(here, monkeypatch):
+    cuts, bounds, heights = here.cuts(here.relaxed.duals), [], []
+    for part in (1.0, 0.8, 0.6, 0.4, 0.2):
+        cuts.made(part * here.relaxed.x[cuts.first])
+    for many in (1e9, 0.0):
+        monkeypatch.setattr(first_stage, "MANY", many)
+        first = InOut(cuts, here.means.matrix)
+        first.solved()
+        for part in (0.9, 0.7, 0.5, 0.3):
+            first.cuts.made(part * here.relaxed.x[cuts.first])
+        bounds.append(max(first.looked_at(perf_counter() + 60, math.inf) for _ in range(3)))
+        heights.append(len(first.place.order))
+    assert bounds[1] == pytest.approx(bounds[0], rel=1e-6)
+    assert heights[1] < heights[0]
 
 
 def test_both_ways_are_looked_at_for_what_is_charged_as_a_whole(here, monkeypatch):

@@ -48,6 +48,17 @@ def test_use_costs_what_the_solver_says(begun):
             assert same(quarter.cut(first).at(first), true(quarter, first))
 
 
+def test_use_costs_the_same_wherever_prices_were_begun_with(begun):
+    points = stages(begun)
+    for quarter in begun.cuts.quarters:
+        at = [quarter.cut(first).at(first) for first in points]
+        again = [quarter.cut(first).at(first) for first in points[::-1]][::-1]
+        listed = np.zeros(len(quarter._listed.row_lower))
+        assert np.allclose(quarter.cut(points[0], None, listed).at(points[0]), at[0], rtol=1e-6, atol=1e-6)
+        for one, other in zip(at, again, strict=True):
+            assert other == pytest.approx(one, abs=2e-5 * (1 + np.abs(one).max()))
+
+
 def test_prices_of_groups_hold_in_each_future(begun):
     part, whole, *_ = stages(begun)
     for quarter in begun.cuts.quarters:

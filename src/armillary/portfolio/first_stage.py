@@ -7,6 +7,7 @@ completed for the rows that only the others are in, say which are missing, and w
 from __future__ import annotations
 
 import math
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,8 @@ MORE = 300
 """Purchases that are added at once. [-]"""
 KEPT = 2.0
 """Cuts in the model, by group of futures, from which those that are not binding are left out. [-]"""
+MANY, AT_ONCE = 2.0, 2
+"""Cuts that are missed, by group, that are too many to be added at once; those of each that are then. [-]"""
 MADE = {"power of purchases": "power bought", "free": "free of purchases"}
 """Columns that are sums of others, and the rows that make them so."""
 BASIC = 1
@@ -201,13 +204,11 @@ class FirstStage:
         """
         if self.missing or len(self._order) > KEPT * self.cuts.groups:
             self._build()
-        self._add(self._missed())
-        found = self._model.solved(seconds, enough)
+        found = self._minimised(seconds, enough)
         if found.status == "unknown":  # after many rows the solver may lose its way: from the start
             self._basis = None
             self._build()
-            self._add(self._missed())
-            found = self._model.solved(seconds)
+            found = self._minimised(seconds)
         if found.status == "enough":
             if len(found.duals) and (bound := self._proven(found)[0]) >= enough:
                 return Staged("enough", np.zeros(0), bound, bound)
@@ -267,15 +268,33 @@ class FirstStage:
         touched[part.row[there[self.entry]]] = True
         return there, (needed() & touched) | self._needed
 
-    def _missed(self) -> Integers:
-        """Cuts that the last point misses and the model does not have."""
+    def _missed(self) -> tuple[Integers, bool]:
+        """Cuts that the last point misses and the model does not have; and whether there are more of them."""
         cuts = self.cuts
-        missed = np.ones(len(cuts.group), bool)
-        if self._basis is not None and len(self._order):
-            use = np.append(self._use, sums(self._quarter, self._use, len(cuts.quarters)))[cuts.group]
-            missed = cuts.at(self._stage) - use > VIOLATED * np.abs(use)
+        if not len(self._order):
+            return np.arange(len(cuts.group)), False
+        use = np.append(self._use, sums(self._quarter, self._use, len(cuts.quarters)))[cuts.group]
+        by = cuts.at(self._stage) - use
+        missed = by > VIOLATED * np.abs(use)
         missed[self._order] = False
-        return np.flatnonzero(missed)
+        which = np.flatnonzero(missed)
+        if len(which) <= MANY * cuts.groups:
+            return which, False
+        which = which[np.lexsort((-by[which], cuts.group[which]))]
+        place = np.arange(len(which)) - np.searchsorted(cuts.group[which], cuts.group[which])
+        return np.sort(which[place < AT_ONCE]), True
+
+    def _minimised(self, seconds: float, enough: float = math.inf) -> highs.Solved:
+        """Minimise with cuts that are missed; where they are many, with those that are missed most first."""
+        until, more = perf_counter() + seconds, True
+        while more:
+            which, more = self._missed()
+            self._add(which)
+            found = self._model.solved(until - perf_counter(), enough)
+            more &= found.status == "optimal"
+            if more:
+                self._keep(found)
+        return found
 
     def _add(self, which: Integers) -> None:
         """Add cuts to the model."""

@@ -23,7 +23,7 @@ BETWEEN = 0.5
 """Where cuts are made, on the way from the first stage of a plan to that of the bound. [-]"""
 SLOW = 3e-4
 """Rise of the bound in a round, as a share of it, below which cuts are no longer worth their time. [-]"""
-STILL = 2
+STILL = 3
 """Rounds with such a rise, one after the other, that end it. [-]"""
 ROUGH = 0.01
 """How far the cheapest first stage is from the bound, as a share of it, where it is far. [-]"""
@@ -232,6 +232,7 @@ class InOut(FirstStage):
             away = np.abs(x - np.round(x))
             parts = away > WHOLE
             if not parts.any():
+                self.within(columns, np.round(x), np.round(x))  # what is whole by itself, too
                 return True
             self.cuts.made(found.stage, exact=False)
             if parts[place].any():

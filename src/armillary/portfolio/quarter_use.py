@@ -17,8 +17,6 @@ from armillary.portfolio.matrix import Bools, Matrix
 
 SHARE_PRICE = 10.0
 """Price of work beyond a provider's share, in the largest penalty. [-]"""
-NEAR = 1e-7
-"""How near use is to the least that it could cost, as a share of what it is worth. [-]"""
 LITTLE = 1e-12
 """Part of what opened sites have that closed ones are counted with, to be worth what they would earn. [-]"""
 
@@ -113,7 +111,7 @@ class Quarter:
         opened[np.searchsorted(first, assembly.opened[assembly.sites_opened])] = 1.0
         self._little = LITTLE * np.maximum(-self._added(opened)[0], 0.0)
         self._order = np.argsort(arrays.value @ arrays.demand[:, number], kind="stable")
-        self._known = np.zeros((futures, len(self.asked) + len(self.given) + len(self.networks)))
+        self._mixed: dict[int, tuple[Floats, Integers]] = {}
 
     def _adds(self, first: Matrix, assembly: Assembly, number: int, every: Integers) -> None:
         """What the first stage adds to rows: alike in all futures, or by node of the futures' tree."""
@@ -196,21 +194,27 @@ class Quarter:
         added = self._added(first)
         low, supply = self.low - added, self.high - added
         supply[:, self.adds] = np.maximum(supply[:, self.adds], 0.0)  # a tolerance may leave less
-        known, order = self._known, self._order  # each future goes on from a like one
+        order = self._order  # each future goes on from itself the last time, or from a like one
         if groups is not None:
             weight = (np.arange(groups.max() + 1)[:, None] == groups) * self._chance
             weight /= weight.sum(1, keepdims=True)
-            low, supply, known = weight @ self._finite(low), weight @ self._finite(supply), weight @ known
+            low, supply = weight @ self._finite(low), weight @ self._finite(supply)
             order = np.argsort(weight @ np.argsort(order), kind="stable")
-        count = len(use[0])
-        scratch = (*(np.zeros(count) for _ in range(3)), np.zeros(len(self._sites[2])))
-        begun, prices = known[order], np.zeros(low.shape)
+        count, futures = len(use[0]), len(low)
+        scratch = (
+            *(np.zeros(count) for _ in range(3)), np.zeros(len(self._sites[2])), np.zeros(count, np.int64)
+        )  # fmt: skip
+        known = np.zeros((futures, len(self.asked) + len(self.given) + len(self.networks)))
+        begun, prices = known.copy(), np.zeros(low.shape)
+        none = np.zeros((futures, known.shape[1] + 1, known.shape[1])), np.zeros(futures, np.int64)
+        mixes = self._mixed.setdefault(futures, none)
+        if dearer is not None:
+            mixes = mixes[0].copy(), mixes[1].copy()
         asked, given = (np.ascontiguousarray(low[order][:, rows]) for rows in (self.asked, self.given))
         prices[order] = priced(
             self._sites, use, supply[order] + self._little, asked, self._more, -given, self.networks,
-            self._penalty, self._share, self._beyond, begun, NEAR, scratch,
+            self._penalty, self._share, self._beyond, begun, mixes, scratch,
         )  # fmt: skip
-        known = known.copy()
         known[order] = begun
         streams, shares = len(self.asked), len(self.given)
         over = known[:, streams : streams + shares]
@@ -219,8 +223,6 @@ class Quarter:
         prices[:, self.given] = self._share * over.sum(1, keepdims=True) - over
         if groups is not None:
             return self.proven(prices[groups], cost)
-        if dearer is None:
-            self._known = known
         return self.proven(prices, cost)
 
     @staticmethod

@@ -23,12 +23,14 @@ ASKED = 200
 """Most responses that are asked for in a future: prices are what they are by then. [-]"""
 PIVOTS = 500
 """Most pivots between two responses. [-]"""
+NEAR = 1e-7
+"""How near use is to the least that it could cost, as a share of what it is worth. [-]"""
 SHUT = -1.0
 """Toll of a network at which a run has no place. [-]"""
 
 
 @numba.njit(cache=True, nogil=True)
-def respond(sites, use, blocks, supply, price, credit, toll, scratch, done, given, placed, prices):  # type: ignore[no-untyped-def]
+def respond(sites, use, blocks, supply, price, credit, toll, scratch, done, given, placed, prices, last):  # type: ignore[no-untyped-def]
     """What sites do at some prices, and what their power and units are worth.
 
     sites : of each block of groups, its row of power (-1: none) and where it begins; of each group, its two
@@ -39,78 +41,85 @@ def respond(sites, use, blocks, supply, price, credit, toll, scratch, done, give
     supply : `[row]` power and units that there are.
     price, credit, toll : of work `[stream]`, of value that is given `[provider]`, of work at a network, by
     its row `[row]`.
-    scratch : to work in, three of `[item]`, and `[group]`.
-    done, given, placed, prices : work `[stream]`, value `[provider]`, work at a network `[row]`, prices of
-    rows of power, units and networks `[row]`; filled.
+    scratch : to work in, three of `[item]`, one of `[group]`, and numbers of items `[item]`.
+    done, given, placed : work `[stream]`, value `[provider]`, work at a network `[row]`; filled.
+    prices : of rows of power, units and networks `[row]`; filled if it is the `last` time.
 
     Gives what it costs.
     """
     power_row, block, rows, group = sites
     stream, provider, network, cost, output, worth, power, most = use
-    gain, rate, amount, left = scratch
+    gain, rate, amount, left, line = scratch
     done[:] = 0.0
     given[:] = 0.0
     placed[:] = 0.0
     paid = 0.0
-    for r in range(len(toll)):
-        prices[r] = -max(toll[r], 0.0)
+    if last:
+        for r in range(len(toll)):
+            prices[r] = -max(toll[r], 0.0)
+        amount[:] = 0.0
     for b in blocks:
-        first, end = group[block[b]], group[block[b + 1]]
-        for i in range(first, end):
-            amount[i] = rate[i] = 0.0
-            gain[i] = price[stream[i]] * output[i] - cost[i]
-            if provider[i] >= 0:
-                gain[i] += credit[provider[i]] * worth[i]
-            if network[i] >= 0:
-                if toll[network[i]] == SHUT:
-                    continue
-                gain[i] -= toll[network[i]] * output[i]
-            if gain[i] > 0:
-                rate[i] = gain[i] / max(power[i], NO_POWER)
+        count = 0  # of items that earn something, in the order of what they earn a watt
         for g in range(block[b], block[b + 1]):
             left[g] = np.inf
             for r in rows[g]:
                 if r >= 0:
                     left[g] = min(left[g], supply[r])
-                    prices[r] = 0.0
+                    if last:
+                        prices[r] = 0.0
+            if left[g] <= 0 and not last:
+                continue
+            for i in range(group[g], group[g + 1]):
+                earned = price[stream[i]] * output[i] - cost[i]
+                if provider[i] >= 0:
+                    earned += credit[provider[i]] * worth[i]
+                shut = network[i] >= 0 and toll[network[i]] == SHUT
+                if network[i] >= 0 and not shut:
+                    earned -= toll[network[i]] * output[i]
+                gain[i] = earned
+                if earned <= 0 or shut:
+                    continue
+                a_watt, k = earned / max(power[i], NO_POWER), count
+                while k > 0 and rate[k - 1] < a_watt:
+                    rate[k], line[k] = rate[k - 1], line[k - 1]
+                    k -= 1
+                rate[k], line[k] = a_watt, i
+                count += 1
         there = supply[power_row[b]] if power_row[b] >= 0 else np.inf
         watt = 0.0  # what power is worth
-        while True:
-            i, best, g = -1, 0.0, block[b]
-            for k in range(first, end):
-                if rate[k] > best:
-                    i, best = k, rate[k]
-            if i < 0:
-                break
+        for k in range(count):
+            i, g = line[k], block[b]
             while i >= group[g + 1]:
                 g += 1
-            rate[i] = 0.0
-            amount[i] = min(most[i], left[g])
-            over = power[i] > 0 and power[i] * amount[i] >= there
+            some = min(most[i], left[g])
+            over = power[i] > 0 and power[i] * some >= there
             if over:
-                amount[i], watt = there / power[i], best
-            there -= power[i] * amount[i]
-            left[g] -= amount[i]
-            done[stream[i]] += output[i] * amount[i]
-            paid += cost[i] * amount[i]
+                some, watt = there / power[i], rate[k]
+            amount[i] = some
+            there -= power[i] * some
+            left[g] -= some
+            done[stream[i]] += output[i] * some
+            paid += cost[i] * some
             if provider[i] >= 0:
-                given[provider[i]] += worth[i] * amount[i]
+                given[provider[i]] += worth[i] * some
             if network[i] >= 0:
-                placed[network[i]] += output[i] * amount[i]
+                placed[network[i]] += output[i] * some
             if over:
                 break
+        if not last:
+            continue
         if power_row[b] >= 0:
             prices[power_row[b]] = -watt
         for g in range(block[b], block[b + 1]):
-            last = rows[g, 1] if rows[g, 1] >= 0 else rows[g, 0]
-            if last >= 0 and left[g] <= 0:
+            unit = rows[g, 1] if rows[g, 1] >= 0 else rows[g, 0]
+            if unit >= 0 and left[g] <= 0:
                 for i in range(group[g], group[g + 1]):
                     shut = network[i] >= 0 and toll[network[i]] == SHUT
                     if amount[i] < most[i] and not shut:
-                        prices[last] = min(prices[last], watt * power[i] - gain[i])
+                        prices[unit] = min(prices[unit], watt * power[i] - gain[i])
             for i in range(group[g], group[g + 1]):
                 if network[i] >= 0 and toll[network[i]] == SHUT:
-                    worthy = gain[i] - watt * power[i] + (prices[last] if last >= 0 else 0.0)
+                    worthy = gain[i] - watt * power[i] + (prices[unit] if unit >= 0 else 0.0)
                     prices[network[i]] = min(prices[network[i]], -worthy / output[i])
     return paid
 
@@ -180,7 +189,7 @@ def begun(table, basis, asked, more, rooms, elastic, penalty, beyond):  # type: 
 
 
 @numba.njit(cache=True, nogil=True)
-def priced(sites, use, supply, asked, more, counted, networks, penalty, share, beyond, known, near, scratch):  # type: ignore[no-untyped-def]
+def priced(sites, use, supply, asked, more, counted, networks, penalty, share, beyond, known, mixes, scratch):  # type: ignore[no-untyped-def]
     """Prices of rows at which use costs what it does at least.
 
     sites, use, scratch : as of `respond`.
@@ -190,14 +199,16 @@ def priced(sites, use, supply, asked, more, counted, networks, penalty, share, b
     networks : rows of networks at which a run may have its place.
     penalty, share, beyond : of work that is not done `[stream]`; of value that a provider may give; price of
     value beyond it.
-    known : `[future, stream, provider and network]` prices to begin with; those that were found, at the end.
-    near : how near to the least cost is enough, as a share of it.
+    known : `[future, stream, provider and network]` prices that are found; filled.
+    mixes : `[future, ., stream, provider and network]` prices of the responses that are mixed, and how many
+    there are `[future]`. Where there are any, they are begun with, else those of the future before; filled.
 
     Gives prices of rows of power, units and networks `[future, row]`.
     """
     futures, streams = asked.shape
     providers, most = counted.shape[1], len(networks)
     tall = streams + providers + most + 1
+    mixed, several = mixes
     table = np.zeros((tall + 1, 3 * tall + ASKED + 4))
     basis = np.zeros(tall, np.int64)
     at = np.zeros((table.shape[1], known.shape[1]))
@@ -211,8 +222,9 @@ def priced(sites, use, supply, asked, more, counted, networks, penalty, share, b
     live = every.copy()
     starts = 0
     for f in range(futures):
-        begin[starts] = known[f]
-        starts += 1
+        if several[f] > 0:
+            starts = several[f]
+            begin[:starts] = mixed[f, :starts]
         opened = 0
         for n in range(most):
             if supply[f, networks[n]] > SMALL:
@@ -277,6 +289,7 @@ def priced(sites, use, supply, asked, more, counted, networks, penalty, share, b
                 given,
                 placed,
                 prices[f],
+                asks > ASKED,
             )
             if asks > ASKED:
                 break
@@ -294,7 +307,7 @@ def priced(sites, use, supply, asked, more, counted, networks, penalty, share, b
             cost = -table[height, 0]
             enough = 0.0
             for w in range(streams):
-                enough += (near * abs(now[w]) + SMALL * penalty[w]) * abs(asked[f, w])
+                enough += (NEAR * abs(now[w]) + SMALL * penalty[w]) * abs(asked[f, w])
             if not fresh and cost - best <= enough:
                 asks = ASKED
             asks += 1
@@ -316,12 +329,13 @@ def priced(sites, use, supply, asked, more, counted, networks, penalty, share, b
                 table[r, width] = entry
             at[width] = now
             width += 1
-        # Prices of the responses that are mixed are where the next future begins.
+        # Prices of the responses that are mixed are where the next future begins, and this one the next time.
         starts = 0
         for r in range(height):
             if basis[r] > nothing:
-                begin[starts] = at[basis[r]]
+                begin[starts] = mixed[f, starts] = at[basis[r]]
                 starts += 1
+        several[f] = starts
     return prices
 
 
@@ -331,7 +345,7 @@ def compiled() -> float:
     none, one = np.zeros(0, np.int64), np.zeros(1)
     sites = none, np.zeros(1, np.int64), np.zeros((0, 2), np.int64), np.zeros(1, np.int64)
     use = none, none, none, *(np.zeros(0) for _ in range(5))
-    scratch = tuple(np.zeros(0) for _ in range(4))
+    scratch = (*(np.zeros(0) for _ in range(4)), none)
     row = np.zeros((1, 1))
     priced(
         sites,
@@ -345,7 +359,7 @@ def compiled() -> float:
         0.5,
         1.0,
         np.zeros((1, 2)),
-        1e-6,
+        (np.zeros((1, 3, 2)), np.zeros(1, np.int64)),
         scratch,
     )
     return perf_counter() - began
