@@ -300,7 +300,7 @@ def optimum(p: Programme) -> float:
         pay_now(0, option.premium / million * right)
         if option.contract:
             m.add_constraints(right - signed[option.contract] <= 0)
-        taken, aside = {}, {}
+        taken = {}
         for f in range(F):
             v = node[option.decided, f]
             if v not in taken:
@@ -310,7 +310,7 @@ def optimum(p: Programme) -> float:
                     m.add_constraints(taken[v] - option.units * var(binary=True) == 0)
                 if option.site in opened:
                     m.add_constraints(taken[v] - option.units * opened[option.site] <= 0)
-        x = {w.name: same(var) for w in p.demands if w.cluster <= 0}
+        x = {w.name: same(var) for w in p.demands}
         for t in range(option.start, min(option.start + option.term, T)):
             for f in range(F):
                 v = node[option.decided, f]
@@ -323,12 +323,7 @@ def optimum(p: Programme) -> float:
                     work = sku[option.sku].performance.get(w.name, 0.0)
                     if work <= 0:
                         continue
-                    if w.cluster > 0:
-                        if (w.name, t, v) not in aside:
-                            aside[w.name, t, v] = var()
-                        mine.append(aside[w.name, t, v])
-                    else:
-                        mine.append(x[w.name](t, f))
+                    mine.append(x[w.name](t, f))
                     use(t, f, w, option.site, mine[-1], work)
                 if mine:
                     m.add_constraints(total(mine) - taken[v] <= 0)

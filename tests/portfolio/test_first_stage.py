@@ -276,7 +276,7 @@ def test_what_is_infeasible_with_few_purchases_is_tried_with_all(here, monkeypat
     first = FirstStage(here.cuts(here.relaxed.duals), m._replace(lower=lower))
     assert not (first.buys & first.bought).any()
     assert first.solved().status == "optimal"
-    assert (first.buys == first.optional).all()
+    assert (first.buys == first.bought).all()
     # Two tiers of a contract at once: no plan at all.
     lower = m.lower.copy()
     lower[here.means.committed.signed[:2]] = 1.0

@@ -202,9 +202,15 @@ def _place(
     programme, arrays, build, states = draft.programme, draft.arrays, draft.builder, draft.states
     quarters, networks = programme.calendar.quarters, len(arrays.networks)
     clusters = bought.clusters
-    placed = np.isin(usage.stream, arrays.placed)
-    where = arrays.network[arrays.site[usage.offer]]
-    use_key = usage.stream[placed] * networks + where[placed]
+    # Use in states, of sites as one pays and of options; and what is set aside for all futures.
+    pooled = bought.pooled
+    of_usage, of_pools = np.isin(usage.stream, arrays.placed), np.isin(pooled.stream, arrays.placed)
+    used = np.append(usage.column[of_usage], pooled.column[of_pools])
+    work = np.append(usage.work[of_usage], pooled.work[of_pools])
+    state = np.append(usage.state[of_usage], pooled.state[of_pools])
+    site = np.append(arrays.site[usage.offer[of_usage]], pooled.site[of_pools])
+    stream = np.append(usage.stream[of_usage], pooled.stream[of_pools])
+    use_key = stream * networks + arrays.network[site]
     own_key = clusters.stream * networks + arrays.network[clusters.site]
     homes = np.unique(np.concatenate([use_key, own_key]))
     columns = build.columns("home", len(homes), upper=1.0, integer=True)
@@ -213,24 +219,23 @@ def _place(
     draft.tag("one home", arrays.placed)
     build.put(rows[np.searchsorted(arrays.placed, stream)], columns, 1.0)
     whole, peak = _reach(draft, homes, usage, bought)
-    quarter = states.quarter[usage.state[placed]]
+    quarter = states.quarter[state]
     key, place = np.unique(use_key * quarters + quarter, return_inverse=True)
     rows = build.rows("use at home", len(key), upper=0.0)
-    weight = states.probability[usage.state[placed]]
-    build.put(rows[place], usage.column[placed], usage.work[placed] * weight)
+    done = work * states.probability[state]
+    build.put(rows[place], used, done)
     build.put(
         rows,
         columns[np.searchsorted(homes, key // quarters)],
         -whole[np.searchsorted(homes, key // quarters), key % quarters],
     )
     both = np.concatenate([own_key * quarters + clusters.quarter, use_key * quarters + quarter])
-    key = np.unique(own_key * quarters + clusters.quarter)
+    owned = np.append(np.ones(len(own_key), bool), np.arange(len(use_key)) >= of_usage.sum())
+    key = np.unique(both[owned])
     inside = np.flatnonzero(np.isin(both, key))
     rows = build.rows("all at home", len(key), upper=0.0)
-    column = np.concatenate([clusters.column, usage.column[placed]])
-    done = np.concatenate([
-        arrays.performance[clusters.stream, clusters.sku] * clusters.weight, usage.work[placed] * weight
-    ])  # fmt: skip
+    column = np.append(clusters.column, used)
+    done = np.append(arrays.performance[clusters.stream, clusters.sku], done)
     build.put(rows[np.searchsorted(key, both[inside])], column[inside], done[inside])
     build.put(
         rows,
@@ -261,10 +266,12 @@ def _reach(draft: Draft, homes: Integers, usage: Usage, bought: Bought) -> tuple
     quarters, networks = draft.programme.calendar.quarters, len(arrays.networks)
     per_watt = np.zeros((len(arrays.opening), len(arrays.floor)))
     endless = np.zeros(per_watt.shape, bool)
-    clusters = bought.clusters
+    clusters, pooled = bought.clusters, bought.pooled
+    of_option = pooled.site >= 0
     for site, sku, stream in (
         (arrays.site[usage.offer], arrays.sku[usage.offer], usage.stream),
         (clusters.site, clusters.sku, clusters.stream),
+        (pooled.site[of_option], pooled.sku[of_option], pooled.stream[of_option]),
     ):
         power = arrays.power[sku]
         rate = arrays.performance[stream, sku] / np.where(power > 0, power, 1.0)
@@ -348,21 +355,12 @@ def _share(draft: Draft, usage: Usage, bought: Bought, opened: Integers) -> None
     provider = arrays.provider[arrays.site[usage.offer]]
     build.put(rows[provider, usage.state], usage.column, usage.work * arrays.value[usage.stream])
     pooled = bought.pooled
-    worth = arrays.performance[pooled.stream, pooled.sku] * arrays.value[pooled.stream]
-    build.put(rows[pooled.provider, pooled.state], pooled.column, worth)
+    build.put(rows[pooled.provider, pooled.state], pooled.column, pooled.work * arrays.value[pooled.stream])
     clusters = bought.clusters
-    owner = arrays.provider[clusters.site]
     worth = arrays.performance[clusters.stream, clusters.sku] * arrays.value[clusters.stream]
-    later = {int(c): one for one in bought.exercises for _, columns in one.clusters for c in columns}
+    owner = arrays.provider[clusters.site]
     for p, t, column, value in zip(owner, clusters.quarter, clusters.column, worth, strict=True):
-        if int(column) not in later:
-            build.put(rows[p, states.within(int(t))], column, value)
-    for one in bought.exercises:
-        for t, columns in one.clusters:
-            which = int(clusters.stream[np.flatnonzero(clusters.column == columns[0])[0]])
-            inside, column, weight = means(draft, one.node, t, columns)
-            value = arrays.performance[which, one.sku] * arrays.value[which]
-            build.put(rows[arrays.provider[one.site], inside], column, weight * value)
+        build.put(rows[p, states.within(int(t))], column, value)
     caps = build.rows("share", given.size, upper=0.0).reshape(given.shape)
     draft.tag("share", np.repeat(np.arange(providers), states.size))
     for p in range(providers):

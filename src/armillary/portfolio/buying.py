@@ -1,8 +1,9 @@
-"""Take-or-pay units: purchases, options, clusters set aside for runs, and pools that spread streams share.
+"""Take-or-pay units: purchases, options, clusters set aside for runs, and pools that streams share.
 
-Only numpy. Purchases are the same in all futures; an option's units differ by node of the quarter in which
-it is decided. A run's cluster is set aside for whole quarters. The rest of a provider's units of one SKU
-with one egress is a pool, which spread streams share anew in each state.
+Only numpy. Purchases are the same in all futures, and so are the clusters of them that are set aside for
+runs, for whole quarters. The rest of a provider's units of one SKU with one egress is a pool, which spread
+streams share anew in each state. An option's units differ by node of the quarter in which it is decided: they
+are a pool of their own, which runs at their site share, too.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ from armillary.portfolio.draft import Draft, Purchases
 class Exercise(NamedTuple):
     """An option's columns. active : its quarters. node : `[future]` of the deciding quarter. units : by node.
 
-    most : units in all. aside : by quarter, the rows of what is set aside; clusters : by quarter, their
-    columns.
+    most : units in all.
     """
 
     site: int
@@ -28,29 +28,28 @@ class Exercise(NamedTuple):
     node: Integers
     units: Integers
     most: float
-    aside: dict[int, Integers]
-    clusters: list[tuple[int, Integers]]
 
 
 class Clusters(NamedTuple):
-    """Units set aside: stream, site, SKU, quarter, column; weight : in the mean of futures."""
+    """Purchased units set aside: stream, site, SKU, quarter, column."""
 
     stream: Integers
     site: Integers
     sku: Integers
     quarter: Integers
     column: Integers
-    weight: Floats
 
 
 class Pooled(NamedTuple):
-    """Use of pools: stream, provider, SKU, state, column, egress of a unit [money]."""
+    """Use of pools: stream, provider, site (-1: any of the provider's), SKU, state, column, and its work."""
 
     stream: Integers
     provider: Integers
+    site: Integers
     sku: Integers
     state: Integers
     column: Integers
+    work: Floats
 
 
 class Bought(NamedTuple):
@@ -80,7 +79,7 @@ def buy(draft: Draft) -> Bought:
     draft.pay_now(t, columns[j], purchases.cash[j, t])
     _capacities(draft, purchases, columns, limit)
     rights, exercises = _options(draft)
-    clusters = _clusters(draft, purchases, columns, exercises)
+    clusters = _clusters(draft, purchases, columns)
     pooled = _pools(draft, purchases, columns, limit, exercises, clusters)
     return Bought(purchases, columns, limit, rights, exercises, clusters, pooled)
 
@@ -124,7 +123,7 @@ def _options(draft: Draft) -> tuple[Integers, list[Exercise]]:
             build.put(equal, whole, -most)
         draft.pay_now(0, rights[i], option.premium / arrays.scales.money)
         end = min(option.start + option.term, programme.calendar.quarters)
-        one = Exercise(site, sku, np.arange(option.start, end), node, units, most, {}, [])
+        one = Exercise(site, sku, np.arange(option.start, end), node, units, most)
         for t in one.active:
             state, column, weight = means(draft, node, int(t), units)
             draft.pay_later(state, column, weight * strike)
@@ -140,8 +139,8 @@ def means(draft: Draft, node: Integers, quarter: int, columns: Integers) -> tupl
     return keys // len(columns), columns[keys % len(columns)], weight
 
 
-def _clusters(draft: Draft, purchases: Purchases, columns: Integers, exercises: list[Exercise]) -> Clusters:
-    """Units set aside for runs, by site, SKU, stream and quarter (and node of an option)."""
+def _clusters(draft: Draft, purchases: Purchases, columns: Integers) -> Clusters:
+    """Purchased units set aside for runs, by site, SKU, stream and quarter."""
     arrays, build, states = draft.arrays, draft.builder, draft.states
     peak = arrays.demand.max(2)
     skus, quarters = len(arrays.power), draft.programme.calendar.quarters
@@ -171,24 +170,7 @@ def _clusters(draft: Draft, purchases: Purchases, columns: Integers, exercises: 
         draft.demand_rows[np.repeat(stream, sizes), inside], np.repeat(mine, sizes), np.repeat(work, sizes)
     )
     draft.pay_now(t, mine, arrays.egress[stream, g // skus] * work)
-    found = [Clusters(stream, g // skus, g % skus, t, mine, np.ones(len(w)))]
-    for i, one in enumerate(exercises):
-        share = sums(one.node, draft.programme.futures.probability, len(one.units))
-        for u in placed[able[:, one.sku]]:
-            work_one = float(arrays.performance[u, one.sku])
-            for q in one.active[peak[u, one.active] > 0]:
-                mine = build.columns(f"cluster {i} {u} {q}", len(one.units), upper=peak[u, q] / work_one)
-                if int(q) not in one.aside:
-                    rows = one.aside[int(q)] = build.rows(f"set aside {i} {q}", len(one.units), upper=0.0)
-                    build.put(rows, one.units, -1.0)
-                build.put(one.aside[int(q)], mine, 1.0)
-                one.clusters.append((int(q), mine))
-                state, column, weight = means(draft, one.node, int(q), mine)
-                build.put(draft.demand_rows[u, state], column, weight * work_one)
-                draft.pay_later(state, column, weight * arrays.egress[u, one.site] * work_one)
-                same = np.full(len(mine), 1)
-                found.append(Clusters(u * same, one.site * same, one.sku * same, q * same, mine, share))
-    return Clusters(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    return Clusters(stream, g // skus, g % skus, t, mine)
 
 
 def _pools(
@@ -199,30 +181,22 @@ def _pools(
     exercises: list[Exercise],
     clusters: Clusters,
 ) -> Pooled:
-    """What is not set aside, shared by spread streams in each state, by provider, SKU and egress."""
+    """What streams share in each state: by provider, SKU and egress what is not set aside; and each option."""
     arrays, build, states = draft.arrays, draft.builder, draft.states
-    quarters = draft.programme.calendar.quarters
-    spread = np.flatnonzero(arrays.cluster <= 0)
-    sites, skus = len(arrays.site_power), len(arrays.power)
+    quarters, skus = draft.programme.calendar.quarters, len(arrays.power)
+    spread = arrays.cluster <= 0
     paid, kind = np.unique(arrays.egress[spread].T, axis=0, return_inverse=True)
-    kind = kind.reshape(-1)
-    # The class of units of each site and SKU; -1 for those that no spread stream can use.
-    useful = (arrays.performance[spread] > 0).any(0)
-    code = (arrays.provider[:, None] * len(paid) + kind[:, None]) * skus + np.arange(skus)
-    code = np.where(useful, code, -1)
-    here = np.zeros((sites, skus), bool)
+    # The class of units of each site and SKU; -1 for those that are not bought, or no spread stream can use.
+    code = (arrays.provider[:, None] * len(paid) + kind.reshape(-1, 1)) * skus + np.arange(skus)
+    here = np.zeros(code.shape, bool)
     here[arrays.site[purchases.offer], arrays.sku[purchases.offer]] = True
-    for one in exercises:
-        here[one.site, one.sku] = True
-    known, inverse = np.unique(np.where(here, code, -1), return_inverse=True)
-    pool = np.where(here & useful, inverse.reshape(code.shape) - (known[0] == -1), -1)
-    known = known[known >= 0]
+    here &= (arrays.performance[spread] > 0).any(0)
+    known, place = np.unique(code[here], return_inverse=True)
+    pool = np.full(code.shape, -1)
+    pool[here] = place.reshape(-1)
     of_purchase = pool[arrays.site[purchases.offer], arrays.sku[purchases.offer]]
-    active = np.zeros((len(known), quarters), bool)
+    active = np.zeros((len(known) + len(exercises), quarters), bool)
     np.logical_or.at(active, of_purchase[of_purchase >= 0], purchases.active[of_purchase >= 0])
-    for one in exercises:
-        if pool[one.site, one.sku] >= 0:
-            active[pool[one.site, one.sku], one.active] = True
     c, t = np.nonzero(active)
     most = np.zeros(active.shape)
     j, when = np.nonzero(purchases.active & (of_purchase >= 0)[:, None])
@@ -233,33 +207,35 @@ def _pools(
     rows[c, t] = build.rows("free of purchases", len(c), upper=0.0)
     build.put(rows[c, t], free, 1.0)
     build.put(rows[of_purchase[j], when], columns[j], -1.0)
-    later = sum(len(columns) for one in exercises for _, columns in one.clusters)
-    own = slice(0, len(clusters.column) - later)
-    mine = pool[clusters.site[own], clusters.sku[own]]
-    build.put(rows[mine[mine >= 0], clusters.quarter[own][mine >= 0]], clusters.column[own][mine >= 0], 1.0)
+    mine = pool[clusters.site, clusters.sku]
+    build.put(rows[mine[mine >= 0], clusters.quarter[mine >= 0]], clusters.column[mine >= 0], 1.0)
     column_of = np.full(active.shape, -1)
     column_of[c, t] = free
+    for i, one in enumerate(exercises):
+        active[len(known) + i, one.active] = True
     group, state = np.nonzero(active[:, states.quarter])
-    shared = np.full((len(known), states.size), -1)
+    shared = np.full((len(active), states.size), -1)
     shared[group, state] = build.rows("pool", len(group), upper=0.0)
-    build.put(shared[group, state], column_of[group, states.quarter[state]], -1.0)
-    for one in exercises:
-        at = pool[one.site, one.sku]
-        for q in one.active if at >= 0 else ():
+    bought = group < len(known)
+    build.put(shared[group, state][bought], column_of[group, states.quarter[state]][bought], -1.0)
+    for i, one in enumerate(exercises):
+        for q in one.active:
             s, column, weight = means(draft, one.node, int(q), one.units)
-            build.put(shared[at, s], column, -weight)
-            for aside in [columns for when, columns in one.clusters if when == q]:
-                s, column, weight = means(draft, one.node, int(q), aside)
-                build.put(shared[at, s], column, weight)
-    sku, provider = known % skus, known // skus // len(paid)
-    work = arrays.performance[spread][:, sku]
+            build.put(shared[len(known) + i, s], column, -weight)
+    own = np.array([(one.site, one.sku) for one in exercises], np.int64).reshape(-1, 2)
+    sku = np.append(known % skus, own[:, 1])
+    provider = np.append(known // skus // len(paid), arrays.provider[own[:, 0]])
+    site = np.append(np.full(len(known), -1), own[:, 0])
+    egress = np.zeros((len(spread), len(active)))
+    egress[spread, : len(known)] = paid[known // skus % len(paid)].T
+    egress[:, len(known) :] = arrays.egress[:, own[:, 0]]
+    work = np.where(spread[:, None] | (site >= 0), arrays.performance[:, sku], 0.0)
     w, group, state = np.nonzero(
-        (work > 0)[:, :, None] & active[:, states.quarter] & (draft.demand[spread] > 0)[:, None, :]
+        (work > 0)[:, :, None] & active[:, states.quarter] & (draft.demand > 0)[:, None, :]
     )
     done = work[w, group]
-    used = build.columns("pooled", len(w), upper=draft.demand[spread[w], state] / done)
+    used = build.columns("pooled", len(w), upper=draft.demand[w, state] / done)
     build.put(shared[group, state], used, 1.0)
-    build.put(draft.demand_rows[spread[w], state], used, done)
-    egress = paid[known // skus % len(paid)].T if len(known) else np.zeros((len(spread), 0))
+    build.put(draft.demand_rows[w, state], used, done)
     draft.pay_later(state, used, egress[w, group] * done)
-    return Pooled(spread[w], provider[group], sku[group], state, used)
+    return Pooled(w, provider[group], site[group], sku[group], state, used, done)

@@ -10,7 +10,7 @@ from armillary.portfolio.matrix import Bools
 
 
 def purchased(assembly: Assembly, x: Floats) -> dict[tuple[int, ...], float]:
-    """Units bought, by offer and quarter of start; set aside, by stream, site, SKU, quarter and node."""
+    """Units bought, by offer and quarter of start; set aside, by stream, site, SKU and quarter."""
     return dict(zip(keys(assembly), x[purchases_of(assembly)].tolist(), strict=True))
 
 
@@ -23,11 +23,8 @@ def keys(assembly: Assembly) -> list[tuple[int, ...]]:
     """What each of these columns is, in any assembly of a programme."""
     purchases, aside = assembly.bought.purchases, assembly.bought.clusters
     found: list[tuple[int, ...]] = list(zip(purchases.offer.tolist(), purchases.start.tolist(), strict=True))
-    seen: dict[tuple[int, ...], int] = {}
-    for key in zip(*(a.tolist() for a in (aside.stream, aside.site, aside.sku, aside.quarter)), strict=True):
-        seen[key] = seen.get(key, -1) + 1
-        found.append((*key, seen[key]))
-    return found
+    own = (aside.stream, aside.site, aside.sku, aside.quarter)
+    return found + list(zip(*(one.tolist() for one in own), strict=True))
 
 
 def carried(coarse: Assembly, point: Floats, whole: Assembly) -> Floats:

@@ -11,6 +11,7 @@ The method is the L-shaped one of R. M. Van Slyke and R. Wets (SIAM Journal on A
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 
 import numpy as np
 
@@ -126,6 +127,12 @@ class Cuts:
             (self.groups + tied).tolist(), [0.0] * len(tied), [one + len(self.first) for one in spent],
             [dear[one] for one in spent],
         )  # fmt: skip
+
+    def copied(self) -> Cuts:
+        """The same cuts; those that are made after are its own."""
+        other = copy(self)
+        other.quarters = [one.copied() for one in self.quarters]
+        return other
 
     def made(self, point: Floats, exact: bool = True) -> list[Cut]:
         """Make cuts at a first stage, by quarter.

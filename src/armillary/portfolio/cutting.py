@@ -24,7 +24,7 @@ from armillary.portfolio.rounds import LEAST, Rounds
 from armillary.portfolio.tier_parts import Bounds, nested, priced
 from armillary.portfolio.tier_tree import TierTree
 
-SHORT = 10.0
+SHORT = 6.0
 """Times the time of a relaxation that are too little to look at all plans before one is made. [-]"""
 ROOT_SHARE, HELD_SHARE = 0.25, 0.3
 """Of the time left, what cuts before plans are parted, and making one, may take. [-]"""
@@ -102,29 +102,24 @@ def _searched(rounds: Rounds, coarse: Assembly, relaxed: highs.Solved) -> None:
 
 
 class _Trees:
-    """What two threads do, each in a tree of its own; plans are made by one at a time.
+    """What two threads do, each with trees of its own; one at a time makes plans.
 
-    bounds : of what is in each tree. least : what the cheapest first stage near costs, about. ended : whether
-    nothing more is done near.
+    trees : of each thread. bounds : of what is in them. asking : which thread has nothing of interest left.
+    least : what the cheapest first stage near costs, about.
     """
 
     def __init__(self, rounds: Rounds, means: Assembly, relaxed: highs.Solved, wanted: Bools) -> None:
         self.rounds, self.means, self.relaxed = rounds, means, relaxed
         self.parts = nested(means, wanted)
         least = proven(means, relaxed.duals)
-        self.bounds = [least, least]
+        self.trees: tuple[list[TierTree], list[TierTree]] = [], []
+        self.bounds, self.asking = [least, least], [False, False]
         self.least, self.wanted = math.inf, wanted.astype(float)
-        self.planning, self.planned, self.ended = Lock(), set[bytes](), False
+        self.sharing, self.planning, self.planned = Lock(), Lock(), set[bytes]()
         rounds.raise_bound(least)
 
     def of_near(self) -> None:
         """Raise the bound of plans with the tiers that seem to be best, and make plans of them."""
-        try:
-            self._near()
-        finally:
-            self.ended = True
-
-    def _near(self) -> None:
         rounds, means, relaxed, near = self.rounds, self.means, self.relaxed, self.parts.near
         m, tiers = means.matrix, means.committed.signed
         if (near.lower > m.lower[tiers]).any():
@@ -137,20 +132,24 @@ class _Trees:
         tree = self.tree(prices, [near], relaxed.x)
         tree.begin(near, perf_counter() + ROOT_SHARE * rounds.left(), ROOT_SLOW)
         self.least = tree.first.least
-        self.plan(tree, np.clip(self.wanted, near.lower, near.upper))
-        self.search(0, tree)
+        mine = tree.copied()
+        with self.sharing:  # the other thread goes on with it
+            self.bounds[0] = math.inf
+            self.get(1, tree)
+        self.plan(mine, np.clip(self.wanted, near.lower, near.upper))
+        self.search(0)
 
     def of_others(self) -> None:
         """Raise the bound of all other plans."""
         rounds, wide, others = self.rounds, self.parts.wide, self.parts.others
-        if not others:
-            self.bounds[1] = math.inf
-            return
-        factor, duals = rounds.arrays.factor, self.relaxed.duals
-        prices = priced(rounds.programme, self.means, factor, duals, wide, every=True)
-        tree = self.tree(prices, others, self.relaxed.x)
-        tree.begin(wide, perf_counter() + ROOT_SHARE * rounds.left(), WIDE_SLOW)
-        self.search(1, tree)
+        if others:
+            factor, duals = rounds.arrays.factor, self.relaxed.duals
+            prices = priced(rounds.programme, self.means, factor, duals, wide, every=True)
+            tree = self.tree(prices, others, self.relaxed.x)
+            tree.begin(wide, perf_counter() + ROOT_SHARE * rounds.left(), WIDE_SLOW)
+            with self.sharing:
+                self.get(1, tree)
+        self.search(1)
 
     def tree(self, prices: Floats, parts: list[Bounds], x: Floats) -> TierTree:
         """Parts with cuts at some prices, from a point of a relaxation on."""
@@ -159,27 +158,53 @@ class _Trees:
         first.put(x[cuts.first])
         return TierTree(self.means, first, parts, self.parts.sets, self.bounds[0])
 
-    def search(self, number: int, tree: TierTree) -> None:
-        """Raise the bound of a tree until it is of no interest; make plans of parts that are cheap."""
+    def search(self, number: int) -> None:
+        """Raise the bound of all plans until it is of no interest; make plans of parts that are cheap."""
         rounds = self.rounds
-        while rounds.left() > 0 and not rounds.finished() and not tree.over:
-            enough = rounds.value * (1 - rounds.gap)
-            if enough <= tree.bound:
-                break
-            if number:  # what a plan can be proven to be near to is as much as is asked for
-                enough = min(enough, max(self.least, self.bounds[0]))
-                if enough <= tree.bound:
-                    if self.ended:
-                        break
-                    sleep(PAUSE)
-                    continue
+        while rounds.left() > 0 and not rounds.finished():
+            # As long as there is no plan, its bound is what is asked for.
+            enough = rounds.value * (1 - rounds.gap) if rounds.best else self.least
+            with self.sharing:
+                trees = self.of_interest(number, enough)
+            self.asking[number] = not trees
+            if not trees:
+                if all(self.asking):
+                    break
+                sleep(PAUSE)
+                continue
+            tree = min(trees, key=lambda one: one.bound)
             part = tree.step(rounds.until, enough)
-            self.bounds[number] = max(self.bounds[number], tree.bound)
-            leaf = part.tier < 0 and part.still > 0  # nothing is undecided, and cuts hardly raise its bound
+            with self.sharing:
+                self.bounds[number] = min(one.bound for one in self.trees[number])
+                if self.asking[1 - number]:
+                    self.give(number, enough)
+            # Nothing is undecided, and cuts hardly raise its bound.
+            leaf = part.tier < 0 and part.still > 0
             if leaf and part.bound < rounds.value * (1 - BETTER) and rounds.left() > AGAIN * rounds.pricing:
                 self.plan(tree, part.signed)
             self.prove()
+        self.asking[number] = True
         self.prove()
+
+    def of_interest(self, number: int, enough: float) -> list[TierTree]:
+        """Trees of a thread with a bound that is too low, and can be raised."""
+        return [one for one in self.trees[number] if one.bound < enough and not one.over]
+
+    def get(self, number: int, tree: TierTree) -> None:
+        """A thread gets a tree."""
+        self.trees[number].append(tree)
+        self.bounds[number] = min(self.bounds[number], tree.bound)
+        self.asking[number] = False
+
+    def give(self, number: int, enough: float) -> None:
+        """A thread gives away one of its trees, or half of the only one."""
+        trees = self.of_interest(number, enough)
+        if len(trees) > 1:
+            last = max(trees, key=lambda one: one.bound)
+            self.trees[number].remove(last)
+            self.get(1 - number, last)
+        elif trees and (other := trees[0].halved(enough)) is not None:
+            self.get(1 - number, other)
 
     def plan(self, tree: TierTree, signed: Floats) -> None:
         """Make a plan with some tiers, if none was made."""
@@ -191,7 +216,9 @@ class _Trees:
     def prove(self) -> None:
         """Say what was proven, unless a plan is being made: it will be said then."""
         if self.planning.acquire(blocking=False):
-            self.rounds.raise_bound(min(self.bounds))
+            with self.sharing:
+                least = min(self.bounds)
+            self.rounds.raise_bound(least)
             self.planning.release()
 
 
@@ -203,7 +230,7 @@ def _plan_near(rounds: Rounds, tree: TierTree, signed: Floats) -> None:
     places, *charged = (np.arange(m.blocks[name].start, m.blocks[name].stop) for name in WHOLE)
     whole = np.concatenate([places, *charged])
     near = np.zeros(len(m.cost))
-    tree.within(Bounds(signed, signed, np.zeros(len(tree.open[0].bounds.signed))))
+    tree.within(Bounds(signed, signed, np.zeros(len(tree.sets))))
     if first.whole(places, np.concatenate(charged), until):
         near[first.cuts.first] = first.stage
         if rounds.is_new(means, near):

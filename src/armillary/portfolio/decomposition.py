@@ -43,9 +43,9 @@ BRANCH_SHARE = 0.8
 """Of the time left, what may be taken to branch at the end. [-]"""
 LITTLE = 0.3
 """Part of what is left to prove that branching has to be able to prove to be worth its time. [-]"""
-NEXT, NEXT_SHARE = 2.4, 0.1
-"""Columns of the next round against this one's, and of the time left, what its relaxation may take, about,
-before cuts are made instead. [-]"""
+NEXT, NEXT_SHARE, NEXT_MOST = 2.4, 0.1, 6.0
+"""Columns of the next round against this one's; of the time left, what its relaxation may take, about, before
+cuts are made instead [-]; and what it may take however much is left [s]."""
 CHARGED = 0.01
 """Part of all cost that opening a site may be for cuts to be made. [-]"""
 
@@ -114,7 +114,7 @@ class _Search(Rounds):
         if len(charges) and float(np.median(charges)) > CHARGED * self.bound:
             return False
         most = max(self.left(), LEAST if self.best is None else 0.0)
-        slow = self.pace * (NEXT * len(m.cost)) ** GROWTH > NEXT_SHARE * most
+        slow = self.pace * (NEXT * len(m.cost)) ** GROWTH > min(NEXT_SHARE * most, NEXT_MOST)
         return slow and separable(self.programme, self.arrays)
 
     def planned(self, coarse: Assembly, relaxed: highs.Solved, quick: bool = False) -> Floats:

@@ -7,8 +7,9 @@ completed for the rows that only the others are in, say which are missing, and w
 from __future__ import annotations
 
 import math
+from copy import copy
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -87,9 +88,8 @@ class FirstStage:
         Of what is spent, by listed row, in the last bound.
     missing : bool
         Whether purchases were missing the last time, which are there the next.
-    bought, optional : array
-        Which columns are purchases; and these and what options set aside for runs, by node of the futures'
-        tree: they are left out until they are worth it.
+    bought : array
+        Which columns are purchases: they are left out until they are worth it.
     buys : array
         Which of them there are.
     failed : bool
@@ -122,13 +122,9 @@ class FirstStage:
         self.part, self._sums = substituted(self.part, self._made, np.flatnonzero(by[cuts.alone]))
         self.entry = np.repeat(np.arange(len(self.part.cost)), np.diff(self.part.start))
         self.bought = self.of(m.blocks["bought"])
-        self.optional = self.bought.copy()
-        for name, block in m.blocks.items():
-            if name.startswith("cluster "):
-                self.optional |= self.of(block)
         self._needed = (self.part.row_lower > 0) | (self.part.row_upper < 0)
         worth = m.cost - m.back(cuts.prices) <= WORTH * m.cost + TOLERANCE
-        self.buys = self.optional.copy()
+        self.buys = self.bought.copy()
         self.buys[: len(cuts.first)] &= worth[cuts.first]
         self._basis: highs.Basis | None = None
         self.missing, self.failed = True, False
@@ -137,6 +133,18 @@ class FirstStage:
         self._quarter = np.repeat(np.arange(len(cuts.quarters)), cuts.sizes)
         self._listed = row  # rows of what is spent
         self.worth = -cuts.priced[listed]
+
+    def copied(self) -> Self:
+        """The same with cuts and a programme of its own, from where this is."""
+        other = copy(self)
+        other.cuts = self.cuts.copied()
+        part = self.part
+        other.part = part._replace(
+            lower=part.lower.copy(), upper=part.upper.copy(), row_lower=part.row_lower.copy()
+        )
+        other.buys, other._stage = self.buys.copy(), self._stage.copy()
+        other.missing = True  # it is built when it is solved
+        return other
 
     def of(self, block: slice) -> Bools:
         """Which columns are of a block of the assembly's."""
@@ -213,8 +221,8 @@ class FirstStage:
             if len(found.duals) and (bound := self._proven(found)[0]) >= enough:
                 return Staged("enough", np.zeros(0), bound, bound)
             found = self._model.solved(seconds)
-        if found.status == "infeasible" and (self.optional & ~self.buys).any():
-            self.buys |= self.optional
+        if found.status == "infeasible" and (self.bought & ~self.buys).any():
+            self.buys |= self.bought
             self._build()
             return self.solved(seconds)
         self.failed = found.status not in ("optimal", "time limit")
@@ -255,7 +263,7 @@ class FirstStage:
     def _useful(self) -> tuple[Bools, Bools]:
         """Columns that may be more than 0 with the purchases that there are, and rows that matter."""
         part = self.part
-        there = ~part.emptied(self.optional & ~self.buys)
+        there = ~part.emptied(self.bought & ~self.buys)
         slack = np.isneginf(part.row_lower) & (part.row_upper >= 0)  # rows that only what adds can break
 
         def needed() -> Bools:
@@ -365,7 +373,7 @@ class FirstStage:
             saved = np.where(reduced > 0, reduced * part.lower, reduced * part.upper)
         saved[(~np.isfinite(saved) & (np.abs(reduced) <= TOLERANCE)) | (reduced == 0)] = 0.0
         fixed += float(np.where(prices == 0, 0.0, paid).sum())
-        out = np.flatnonzero(self.optional & ~self.buys & (saved < 0))
+        out = np.flatnonzero(self.bought & ~self.buys & (saved < 0))
         out = out[np.argsort(saved[out], kind="stable")]
         worth = -float(saved[out].sum())
         return fixed + float(saved.sum()), out[:MORE] if worth > MISSING * abs(found.value) else out[:0]

@@ -173,6 +173,34 @@ class Relaxation:
         return _read(model, library(), False, False, perf_counter() - began)
 
 
+class Alike:
+    """Linear programmes one after the other, each from where the one before ended, if entries are alike."""
+
+    def __init__(self) -> None:
+        self._model: Any = None
+        self._matrix: Matrix | None = None
+
+    def solve(self, matrix: Matrix) -> Solved:
+        """Minimise."""
+        began, before = perf_counter(), self._matrix
+        if before is not None and before.like(matrix):
+            model = self._model
+            columns, rows = (np.arange(len(one), dtype=np.int32) for one in (matrix.cost, matrix.row_lower))
+            model.changeColsCost(len(columns), columns, matrix.cost)
+            model.changeColsBounds(len(columns), columns, matrix.lower, matrix.upper)
+            model.changeRowsBounds(len(rows), rows, matrix.row_lower, matrix.row_upper)
+            others = np.flatnonzero(before.value != matrix.value)
+            column = np.searchsorted(matrix.start, others, side="right") - 1
+            for entry in zip(matrix.row[others], column, matrix.value[others], strict=True):
+                model.changeCoeff(*entry)
+            model.setOptionValue("presolve", "off")
+        else:
+            model = self._model = _loaded(matrix, True, None, None)
+        self._matrix = matrix
+        model.run()
+        return _read(model, library(), False, False, perf_counter() - began)
+
+
 class Growing:
     """A linear programme that gets more columns and rows, and goes on from where it was.
 

@@ -67,7 +67,7 @@ class InOut(FirstStage):
     def begin(self, stage: Floats) -> None:
         """Begin with a first stage near a good plan; what is about contracts alone is put right."""
         cuts = self.cuts
-        self.buys[: len(stage)] |= self.optional[: len(stage)] & (stage > 0)
+        self.buys[: len(stage)] |= self.bought[: len(stage)] & (stage > 0)
         self.missing = True
         more = self._more(self.worth)
         dearer, made = cuts.dearer(stage, more), cuts.made(stage)

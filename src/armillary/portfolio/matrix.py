@@ -31,6 +31,11 @@ class Matrix(NamedTuple):
     blocks: dict[str, slice]
     row_blocks: dict[str, slice]
 
+    def like(self, other: Matrix) -> bool:
+        """Whether there are entries in the same places; what they are, bounds and costs may differ."""
+        same = np.array_equal(self.start, other.start) and np.array_equal(self.row, other.row)
+        return same and len(self.row_lower) == len(other.row_lower)
+
     def times(self, x: Floats) -> Floats:
         """A x."""
         column = np.repeat(np.arange(len(self.cost)), np.diff(self.start))

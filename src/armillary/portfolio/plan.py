@@ -312,7 +312,7 @@ def _parts(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) 
         sites=float(now[assembly.opened[assembly.sites_opened]].sum()) * money,
         egress=(
             egress
-            + float(now[bought.clusters.column].sum() + later[bought.clusters.column].sum())
+            + float(now[bought.clusters.column].sum())
             + float(later[bought.pooled.column].sum())
         )
         * money,
@@ -330,23 +330,13 @@ def _work(arrays: Arrays, assembly: Assembly, x: Floats) -> Floats:
         usage.work * arrays.value[usage.stream] * x[usage.column],
     )
     pooled = bought.pooled
-    worth = arrays.performance[pooled.stream, pooled.sku] * arrays.value[pooled.stream]
+    worth = pooled.work * arrays.value[pooled.stream]
     np.add.at(given, (pooled.provider, pooled.state), worth * x[pooled.column])
     whole = given[:, states.of]
     clusters = bought.clusters
-    node_of = {
-        int(c): (one, i) for one in bought.exercises for _, cs in one.clusters for i, c in enumerate(cs)
-    }
-    for w, site, sku, t, column in zip(
-        clusters.stream, clusters.site, clusters.sku, clusters.quarter, clusters.column, strict=True
-    ):
-        if x[column] > 0:
-            worth_one = arrays.performance[w, sku] * arrays.value[w] * x[column]
-            in_node = 1.0
-            if int(column) in node_of:
-                one, i = node_of[int(column)]
-                in_node = (one.node == i).astype(float)
-            whole[arrays.provider[site], t] += worth_one * in_node
+    worth = arrays.performance[clusters.stream, clusters.sku] * arrays.value[clusters.stream]
+    done = worth * x[clusters.column]
+    np.add.at(whole, (arrays.provider[clusters.site], clusters.quarter), done[:, None])
     return whole
 
 
@@ -361,13 +351,7 @@ def _busy(
     np.add.at(in_use, pooled.state, weigh[pooled.sku] * x[pooled.column])
     whole = in_use[states.of]
     clusters = bought.clusters
-    node_of = {
-        int(c): (one, i) for one in bought.exercises for _, cs in one.clusters for i, c in enumerate(cs)
-    }
-    for sku, t, column in zip(clusters.sku, clusters.quarter, clusters.column, strict=True):
-        if x[column] > 0:
-            found = node_of.get(int(column))
-            whole[t] += weigh[sku] * x[column] * (1.0 if found is None else (found[0].node == found[1]))
+    np.add.at(whole, clusters.quarter, (weigh[clusters.sku] * x[clusters.column])[:, None])
     has = np.zeros(whole.shape)
     index = {k.name: i for i, k in enumerate(programme.skus)}
     for (_, sku_name), amount in owned.items():

@@ -6,6 +6,7 @@ contracts count as spent, which is priced (Lagrange). Its prices hold for every 
 
 from __future__ import annotations
 
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -113,6 +114,12 @@ class Quarter:
         self._order = np.argsort(arrays.value @ arrays.demand[:, number], kind="stable")
         self._mixed: dict[int, tuple[Floats, Integers]] = {}
 
+    def copied(self) -> Quarter:
+        """The same, to be asked at the same time."""
+        other = copy(self)
+        other._mixed = {size: (known.copy(), several.copy()) for size, (known, several) in self._mixed.items()}
+        return other
+
     def _adds(self, first: Matrix, assembly: Assembly, number: int, every: Integers) -> None:
         """What the first stage adds to rows: alike in all futures, or by node of the futures' tree."""
         column = np.repeat(np.arange(len(every)), np.diff(first.start))
@@ -120,14 +127,13 @@ class Quarter:
         self._nodes: list[tuple[Floats, Integers]] = []
         by_node = np.zeros(len(every), bool)
         for one in assembly.bought.exercises:
-            for units in (one.units, *(c for q, c in one.clusters if q == number)):
-                where = np.searchsorted(every, units)
-                each = np.zeros(len(self.rows))
-                inside = np.isin(column, where)
-                np.add.at(each, row[inside], value[inside])
-                if each.any():
-                    self._nodes.append((each, where[one.node]))
-                by_node[where] = True
+            where = np.searchsorted(every, one.units)
+            each = np.zeros(len(self.rows))
+            inside = np.isin(column, where)
+            np.add.at(each, row[inside], value[inside])
+            if each.any():
+                self._nodes.append((each, where[one.node]))
+            by_node[where] = True
         kept = ~by_node[column]
         self._row, self._value, column = row[kept], value[kept], column[kept]
         self.columns = np.unique(np.concatenate([column, *(where for _, where in self._nodes)]))

@@ -7,6 +7,7 @@ which they are still one; use in those is held, too, as planned.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -72,15 +73,11 @@ def by_future(programme: Programme, assembly: Assembly) -> Futured:
     for one in bought.exercises:
         if together or count == 1:
             column[one.units] = 0
-            for _, columns in one.clusters:
-                column[columns] = 0
             continue
         alone = np.bincount(one.node) == 1
         future = np.full(len(one.units), SHARED)
         future[one.node[alone[one.node]]] = np.flatnonzero(alone[one.node])
         column[one.units] = future
-        for _, columns in one.clusters:
-            column[columns] = future
     for name, block in matrix.blocks.items():
         if name.startswith("whole "):
             column[block] = SHARED
@@ -94,7 +91,8 @@ def by_future(programme: Programme, assembly: Assembly) -> Futured:
 
 def closed(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) -> Bools:
     """Columns that must be 0: at closed sites, away from home, without the contract; not purchases."""
-    usage, clusters, committed = assembly.usage, assembly.bought.clusters, assembly.committed
+    usage, committed, bought = assembly.usage, assembly.committed, assembly.bought
+    clusters, pooled = bought.clusters, bought.pooled
     opened = np.ones(len(arrays.opening), bool)
     opened[assembly.sites_opened] = x[assembly.opened[assembly.sites_opened]] > 0.5
     home = np.ones((len(arrays.floor), len(arrays.networks)), bool)
@@ -110,7 +108,8 @@ def closed(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) 
     out = np.zeros(len(x), bool)
     out[usage.column] = ~opened[site] | ~home[usage.stream, arrays.network[site]] | bound[usage.offer]
     out[clusters.column] = ~home[clusters.stream, arrays.network[clusters.site]]
-    for one in assembly.bought.exercises:
+    out[pooled.column] = (pooled.site >= 0) & ~home[pooled.stream, arrays.network[pooled.site]]
+    for one in bought.exercises:
         out[one.units] = not opened[one.site]
     return out
 
@@ -165,17 +164,26 @@ def recourse(
     bounds = np.searchsorted(futured.column[order], np.arange(futured.column.max() + 2))
     held = m._replace(row_lower=m.row_lower - left, row_upper=m.row_upper - left)
 
-    def one(future: int) -> tuple[Integers, Bools, highs.Solved]:
-        columns = order[bounds[future] : bounds[future + 1]]
-        rows = (futured.row == future) & ~skip
-        part = held.part(columns, rows)
-        found = highs.solve(part, relaxed=True)
-        if len(found.x) and part.integer.any():
-            found = runs(arrays, assembly, part, columns, found)
-        return columns, rows, found
+    def several(futures: Integers) -> list[tuple[Integers, Bools, highs.Solved]]:
+        """Of some futures, one after the other: up to the first without any use."""
+        alike, done = highs.Alike(), []
+        for future in futures.tolist():
+            columns = order[bounds[future] : bounds[future + 1]]
+            rows = (futured.row == future) & ~skip
+            part = held.part(columns, rows)
+            found = alike.solve(part)
+            if len(found.x) and part.integer.any():
+                found = runs(arrays, assembly, part, columns, found)
+            done.append((columns, rows, found))
+            if not len(found.x):
+                break
+        return done
 
+    # Each is near the one before it: in the order of what demand is worth.
+    worth = np.tensordot(arrays.value, arrays.demand, 1).sum(0)[: int(futured.column.max()) + 1]
+    parts = np.array_split(np.argsort(worth, kind="stable"), WORKERS)
     with ThreadPoolExecutor(WORKERS) as both:
-        for columns, rows, found in both.map(one, range(int(futured.column.max()) + 1)):
+        for columns, rows, found in chain.from_iterable(both.map(several, parts)):
             if not len(found.x):
                 return Outcome(x, False, prices)
             x[columns] = found.x

@@ -74,8 +74,9 @@ def _free_of_demand(arrays: Arrays, assembly: Assembly, x: Floats, upper: Floats
     may = opened[site] * home[usage.stream, arrays.network[site]] > 0
     had = np.where(may, had, np.inf)
     upper[usage.column] = np.where(may, had, 0.0)
-    upper[bought.pooled.column] = np.inf
-    clusters = bought.clusters
+    clusters, pooled = bought.clusters, bought.pooled
+    may = (pooled.site < 0) | (home[pooled.stream, arrays.network[pooled.site]] > 0)
+    upper[pooled.column] = np.where(may, np.inf, 0.0)
     may = home[clusters.stream, arrays.network[clusters.site]] > 0
     upper[clusters.column] = np.where(may, np.inf, 0.0)
     purchases = bought.purchases

@@ -99,8 +99,25 @@ class TierTree:
         """Whether nothing raises the bound."""
         return not self.open or self.open[0].over
 
+    def copied(self) -> TierTree:
+        """None of the parts, with cuts and a programme of its own."""
+        return TierTree(self.assembly, self.first.copied(), [], self.sets, math.inf)
+
+    def halved(self, enough: float) -> TierTree | None:
+        """A copy with every second of the parts below a bound, which this tree gives up; None if there is one."""
+        parts = sorted(one for one in self.open if one.bound < enough)[1::2]
+        if not parts:
+            return None
+        numbers, other = {one.number for one in parts}, self.copied()
+        self.open = [one for one in self.open if one.number not in numbers]
+        heapq.heapify(self.open)
+        other.open, other._number = parts, self._number
+        return other
+
     def step(self, until: float, enough: float = math.inf) -> Part:
-        """Look at the part with the lowest bound, part it, or make cuts for it; gives the next.
+        """Look at the part with the lowest bound, part it, or make cuts for it.
+
+        Gives it, or what it was parted into with the lowest bound.
 
         Parameters
         ----------
@@ -117,15 +134,17 @@ class TierTree:
         elif part.looked_at:
             good, least = self.first.cut(part.point, part.good, part.least)
             parts = [part._replace(good=good, least=least, rounds=part.rounds + 1)]
+        parts = [self._looked_at(one, until, enough) for one in parts]
         for one in parts:
-            heapq.heappush(self.open, self._looked_at(one, until, enough))
-        return self.open[0]
+            heapq.heappush(self.open, one)
+        return min(parts)
 
     def begin(self, part: Bounds, until: float, slow: float) -> None:
         """Make cuts, from a first stage on, for a part or for more, until its bound rises slowly."""
         self.within(part)
         self.first.begin(self.first.point.stage)
-        self.first.raised(until, slow=slow, far=True)
+        bound = self.first.raised(until, slow=slow, far=True)
+        self.open = [one._replace(bound=bound) if one.bounds is part else one for one in self.open]
 
     def within(self, part: Bounds) -> None:
         """Look at plans of a part from here on."""
