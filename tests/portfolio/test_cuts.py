@@ -149,21 +149,27 @@ def test_rounds_by_cuts_bound_and_plan(monkeypatch, seed):
 @pytest.mark.parametrize("wanted", [[], [0], [2, 5], [1]])
 def test_bounds_hold_whatever_tiers_are_guessed(monkeypatch, wanted):
     # Plans with the tiers that are guessed are looked at in one tree, all others in another.
-    sides = []
+    sides, trees = [], []
     monkeypatch.setattr(
         cutting,
         "tiers_of",
         lambda *rest: np.isin(np.arange(len(rest[2].committed.signed)), wanted).astype(float),
     )
-    search = cutting._Trees.search
+    search, tree = cutting._Trees.search, cutting._Trees.tree
 
-    def searching(self, number, tree):
-        search(self, number, tree)
+    def searching(self, number):
+        search(self, number)
         sides.append(number)
 
+    def made(self, prices, parts, x):
+        trees.append(len(parts))
+        return tree(self, prices, parts, x)
+
     monkeypatch.setattr(cutting._Trees, "search", searching)
+    monkeypatch.setattr(cutting._Trees, "tree", made)
     best, _ = by_cuts(monkeypatch, (2, 2, 4, 20, 2), 0, 15)
-    assert set(sides) == ({0, 1} if wanted else {0})
+    assert sorted(sides) == [0, 1]  # both threads have something to do, whatever is guessed
+    assert len(trees) == (2 if wanted else 1)
     assert math.isfinite(best.bound)
 
 

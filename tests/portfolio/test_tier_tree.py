@@ -107,12 +107,40 @@ def test_one_of_a_set_is_signed_where_a_part_asks_for_it(here):
     # Of all plans that sign one of the set, none costs less.
     least = min(here.least_signing(tier) for tier in np.flatnonzero(here.sets[1]))
     assert part.bound <= least * (1 + 1e-6)
+    # Asked for nothing, the same cuts say less.
+    tree.within(here.every)
+    assert tree.first.looked_at(perf_counter() + 30, math.inf) < part.bound
     for _ in range(10):
         tree.step(perf_counter() + 30, here.optimum.value * 2)
     assert tree.bound <= least * (1 + 1e-6)
-    # Asked for nothing again, the bound is what it was.
-    tree.within(here.every)
-    assert tree.first.looked_at(perf_counter() + 30, math.inf) < part.bound
+
+
+def test_halves_are_gone_on_with_by_themselves(here):
+    tree = here.tree()
+    assert tree.halved(math.inf) is None  # there is one part
+    while len(tree.open) < 5:
+        tree.step(perf_counter() + 30)
+    numbers, made = {one.number for one in tree.open}, len(tree.first.cuts.constant)
+    assert tree.halved(tree.bound) is None  # no part is below that
+    other = tree.halved(math.inf)
+    mine, its = ({one.number for one in side.open} for side in (tree, other))
+    assert mine | its == numbers
+    assert not mine & its
+    assert abs(len(mine) - len(its)) <= 1
+    assert tree.bound <= other.bound
+    bounds = [tree.bound, other.bound]
+    for _ in range(8):
+        for side in (other, tree):
+            if not side.over and side.bound < here.optimum.value * 1.05:
+                side.step(perf_counter() + 30, here.optimum.value * 1.05)
+        assert any(here.is_in(one.bounds) for side in (tree, other) for one in side.open)  # no plan is lost
+    assert tree.bound >= bounds[0]
+    assert other.bound >= bounds[1]
+    assert min(tree.bound, other.bound) <= here.optimum.value * (1 + 1e-6)
+    # Each has cuts of its own.
+    cuts = tree.first.cuts, other.first.cuts
+    assert all(len(one.constant) > made for one in cuts)
+    assert (cuts[0].constant[:made] == cuts[1].constant[:made]).all()
 
 
 def test_a_part_is_gone_on_with_from_where_it_was(here):

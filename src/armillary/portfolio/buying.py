@@ -181,7 +181,7 @@ def _pools(
     exercises: list[Exercise],
     clusters: Clusters,
 ) -> Pooled:
-    """What streams share in each state: by provider, SKU and egress what is not set aside; and each option."""
+    """What streams share in each state: what is not set aside, by provider, SKU and egress; and options."""
     arrays, build, states = draft.arrays, draft.builder, draft.states
     quarters, skus = draft.programme.calendar.quarters, len(arrays.power)
     spread = arrays.cluster <= 0

@@ -41,7 +41,7 @@ BETTER = 0.002
 """By which a first stage has to be cheaper than the best plan for a plan to be made of it. [-]"""
 WORTH = 5e-4
 """By which whole sites have to be cheaper than the best plan for a plan to be made of them. [-]"""
-NEAR = 2e-4
+NEAR = 3e-4
 """How near a plan is to the bound of what is chosen in it where it is good enough. [-]"""
 GROUPS = 8
 """Groups of futures in a quarter that share cuts. [-]"""
@@ -166,10 +166,12 @@ class _Trees:
             enough = rounds.value * (1 - rounds.gap) if rounds.best else self.least
             with self.sharing:
                 trees = self.of_interest(number, enough)
-            self.asking[number] = not trees
+                self.asking[number] = not trees
+                # The other may have asked before there was a plan, when less was of interest.
+                over = all(self.asking) and not self.of_interest(1 - number, enough)
+            if over:
+                break
             if not trees:
-                if all(self.asking):
-                    break
                 sleep(PAUSE)
                 continue
             tree = min(trees, key=lambda one: one.bound)
@@ -183,7 +185,6 @@ class _Trees:
             if leaf and part.bound < rounds.value * (1 - BETTER) and rounds.left() > AGAIN * rounds.pricing:
                 self.plan(tree, part.signed)
             self.prove()
-        self.asking[number] = True
         self.prove()
 
     def of_interest(self, number: int, enough: float) -> list[TierTree]:

@@ -27,7 +27,7 @@ STILL = 3
 """Rounds with such a rise, one after the other, that end it. [-]"""
 ROUGH = 0.01
 """How far the cheapest first stage is from the bound, as a share of it, where it is far. [-]"""
-OTHER = 0.01
+OTHER = 0.03
 """Part of what is spent by which it has to be worth more, or less, for cuts that say so. [-]"""
 WHOLE = 1e-6
 """Distance from whole numbers that is none. [-]"""

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from armillary.portfolio.calendar import Floats, Integers, sums
 
+HALF = 32
+"""Bits of a number of a row, and of a column. [-]"""
+
 Bools = NDArray[np.bool_]
 
 
@@ -82,7 +85,7 @@ class Builder:
     def __init__(self) -> None:
         self._columns: list[tuple[Floats, Floats, Bools]] = []
         self._rows: list[tuple[Floats, Floats]] = []
-        self._entries: list[tuple[Integers, Integers, Floats]] = []
+        self._entries: list[tuple[NDArray[np.int32], NDArray[np.int32], Floats]] = []
         self._charges: list[tuple[Integers, Floats]] = []
         self.blocks: dict[str, slice] = {}
         self.row_blocks: dict[str, slice] = {}
@@ -114,7 +117,7 @@ class Builder:
     def put(self, rows: Any, columns: Any, values: Any) -> None:
         """Add entries; those at one place are summed."""
         row, column, value = np.broadcast_arrays(rows, columns, np.asarray(values, float))
-        self._entries.append((row.ravel(), column.ravel(), value.ravel()))
+        self._entries.append((row.ravel().astype(np.int32), column.ravel().astype(np.int32), value.ravel()))
 
     def charge(self, columns: Any, cost: Any) -> None:
         """Add to the cost of columns."""
@@ -122,24 +125,27 @@ class Builder:
         self._charges.append((column.ravel(), value.ravel()))
 
     def build(self) -> Matrix:
-        """All blocks as one matrix."""
+        """All blocks as one matrix; it is built once, as entries are given up."""
         lower, upper = (np.concatenate([c[i] for c in self._columns]) for i in (0, 1))
         integer = np.concatenate([c[2] for c in self._columns])
         charged, amount = (np.concatenate([c[i] for c in self._charges]) for i in (0, 1))
         cost = sums(charged, amount, self.width)
         low, up = (np.concatenate([r[i] for r in self._rows]) for i in range(2))
-        row, column, value = (np.concatenate([e[i] for e in self._entries]) for i in range(3))
-        key = column.astype(np.int64) * max(self.height, 1) + row
+        # By column, then row, in one number: there are millions of them.
+        key = np.concatenate([column for _, column, _ in self._entries]).astype(np.int64)
+        key <<= HALF
+        key |= np.concatenate([row for row, _, _ in self._entries])
+        value = np.concatenate([value for _, _, value in self._entries])
+        self._entries.clear()
         order = np.argsort(key, kind="stable")
-        key = key[order]
+        key, value = key[order], value[order]
         first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
-        value = np.add.reduceat(value[order], first)
-        key = key[first]
+        key, value = key[first], np.add.reduceat(value, first)
         kept = value != 0
         key, value = key[kept], value[kept]
-        counts = np.bincount(key // max(self.height, 1), minlength=self.width)
-        start = np.concatenate([[0], np.cumsum(counts)])
+        start = np.searchsorted(key, np.arange(self.width + 1) << HALF)
+        key &= (1 << HALF) - 1
         return Matrix(
-            cost, lower, upper, integer, low, up, start, key % max(self.height, 1), value,
+            cost, lower, upper, integer, low, up, start, key, value,
             self.blocks, self.row_blocks,
         )  # fmt: skip

@@ -117,7 +117,8 @@ class Quarter:
     def copied(self) -> Quarter:
         """The same, to be asked at the same time."""
         other = copy(self)
-        other._mixed = {size: (known.copy(), several.copy()) for size, (known, several) in self._mixed.items()}
+        mixed = self._mixed.items()
+        other._mixed = {size: (known.copy(), several.copy()) for size, (known, several) in mixed}
         return other
 
     def _adds(self, first: Matrix, assembly: Assembly, number: int, every: Integers) -> None:
@@ -238,25 +239,20 @@ class Quarter:
 
     def proven(self, prices: Floats, cost: Floats | None = None) -> Cut:
         """What prices `[future, row]` say of every first stage, whatever they are; cost : if not its own."""
+        from armillary.portfolio.responses import paid  # numba is imported where it is used
+
         part, futures = self.part, np.arange(len(prices))
         cost = part.cost if cost is None else cost
         prices = np.where((prices > 0) & np.isneginf(self.low), 0.0, prices)
         prices[(prices < 0) & np.isposinf(self.high)] = 0.0
-        reduced = cost - _sums(part.value * prices[:, part.row], part.start)
+        reduced = cost - paid(prices, part.row, part.value, part.start)
         with np.errstate(invalid="ignore"):
             fixed = np.where(prices > 0, prices * self.low, np.where(prices < 0, prices * self.high, 0.0))
             saved = np.where(reduced < 0, reduced * part.upper, 0.0)
-        slope = -_sums(self._value * prices[:, self._row], self._start)
+        slope = -paid(prices, self._row, self._value, self._start)
         for each, where in self._nodes:
             np.add.at(slope, (futures, where), -(prices @ each))
         return Cut(fixed.sum(1) + saved.sum(1), self.columns, slope)
-
-
-def _sums(values: Floats, start: Integers) -> Floats:
-    """Of each row of values, what is between starts."""
-    total = np.zeros((len(values), values.shape[1] + 1))
-    np.cumsum(values, axis=1, out=total[:, 1:])
-    return np.asarray(total[:, start[1:]] - total[:, start[:-1]])
 
 
 def _elastic(part: Matrix, shares: Integers, arrays: Arrays) -> Matrix:

@@ -339,6 +339,20 @@ def priced(sites, use, supply, asked, more, counted, networks, penalty, share, b
     return prices
 
 
+@numba.njit(cache=True, nogil=True)
+def paid(prices, row, value, start):  # type: ignore[no-untyped-def]
+    """What columns pay `[future, column]` at prices `[future, row]` for entries, held from `start` on."""
+    futures, columns = len(prices), len(start) - 1
+    out = np.zeros((futures, columns))
+    for f in range(futures):
+        for c in range(columns):
+            total = 0.0
+            for e in range(start[c], start[c + 1]):
+                total += value[e] * prices[f, row[e]]
+            out[f, c] = total
+    return out
+
+
 def compiled() -> float:
     """Seconds that a first use takes to compile; after that it starts at once."""
     began = perf_counter()
@@ -362,4 +376,5 @@ def compiled() -> float:
         (np.zeros((1, 3, 2)), np.zeros(1, np.int64)),
         scratch,
     )
+    paid(row, none, np.zeros(0), np.zeros(1, np.int64))
     return perf_counter() - began
