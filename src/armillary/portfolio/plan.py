@@ -310,11 +310,7 @@ def _parts(programme: Programme, arrays: Arrays, assembly: Assembly, x: Floats) 
         shortfall=sum(float(later[c].sum()) for _, _, c in committed.shortfall) * money,
         prepayment=float(now[committed.total].sum()) * money,
         sites=float(now[assembly.opened[assembly.sites_opened]].sum()) * money,
-        egress=(
-            egress
-            + float(now[bought.clusters.column].sum())
-            + float(later[bought.pooled.column].sum())
-        )
+        egress=(egress + float(now[bought.clusters.column].sum()) + float(later[bought.pooled.column].sum()))
         * money,
         unmet=float(((arrays.penalty[:, None] * x[assembly.unmet]).sum(0) * weight).sum()) * money,
     )
