@@ -179,7 +179,7 @@ class _Trees:
             with self.sharing:
                 self.bounds[number] = min(one.bound for one in self.trees[number])
                 if self.asking[1 - number]:
-                    self.give(number, enough)
+                    self.give(number, tree, enough)
             # Nothing is undecided, and cuts hardly raise its bound.
             leaf = part.tier < 0 and part.still > 0
             if leaf and part.bound < rounds.value * (1 - BETTER) and rounds.left() > AGAIN * rounds.pricing:
@@ -197,14 +197,13 @@ class _Trees:
         self.bounds[number] = min(self.bounds[number], tree.bound)
         self.asking[number] = False
 
-    def give(self, number: int, enough: float) -> None:
-        """A thread gives away one of its trees, or half of the only one."""
-        trees = self.of_interest(number, enough)
-        if len(trees) > 1:
-            last = max(trees, key=lambda one: one.bound)
-            self.trees[number].remove(last)
-            self.get(1 - number, last)
-        elif trees and (other := trees[0].halved(enough)) is not None:
+    def give(self, number: int, mine: TierTree, enough: float) -> None:
+        """A thread gives away a tree other than one that it goes on with, or else half of that."""
+        trees = [one for one in self.of_interest(number, enough) if one is not mine]
+        if trees:
+            self.trees[number].remove(trees[0])
+            self.get(1 - number, trees[0])
+        elif (other := mine.halved(enough)) is not None:
             self.get(1 - number, other)
 
     def plan(self, tree: TierTree, signed: Floats) -> None:
