@@ -137,6 +137,32 @@ def test_an_option_that_is_whole_is_taken_where_it_pays_as_a_whole():
     assert plan.exercised["more"] == pytest.approx([50, 0])  # 100 against 225, 100 against 90
 
 
+def test_units_of_an_option_serve_runs_at_its_site_and_others_by_state():
+    # Taken before it is known whether a run or other work asks for them: ten units do for either.
+    futures = fan(2, 2, parted=1)
+    option = Option("more", "here", "box", 2 * UNIT, 50.0, decided=0, start=1, term=1)
+    programme = one_stream(np.array([[0.0, 0.0], [0.0, 10.0]]), [on_demand(5.0)], futures, 2, options=(option,))
+    run = Demand("run", np.array([[0.0, 0.0], [10.0, 0.0]]), 1000 * UNIT, cluster=5.0)
+    programme = programme._replace(
+        demands=(*programme.demands, run), skus=(Sku("box", {"work": 1.0, "run": 1.0}),)
+    )
+    plan = solve(programme, gap=1e-9)
+    assert plan.exercised["more"] == pytest.approx([10, 10])
+    assert plan.costs.unmet == pytest.approx(0, abs=1e-6)
+    assert plan.expected == pytest.approx(20)
+    # A run has one place: what it needs before, where the option is not, keeps it from the option's units.
+    there = programme.sites[0]._replace(name="there")
+    elsewhere = on_demand(3.0)._replace(name="there", site="there")
+    early = run._replace(amount=np.array([[10.0, 10.0], [10.0, 0.0]]))
+    both = programme._replace(
+        sites=(*programme.sites, there),
+        offers=(elsewhere,),
+        demands=(programme.demands[0], early),
+    )
+    # At 3: the run, in the first quarter and half of the second, and the other work in the other half.
+    assert solve(both, gap=1e-9).expected == pytest.approx(10 * 3 + 5 * 3 + 5 * 3)
+
+
 def test_what_is_decided_now_is_the_same_in_all_futures():
     futures = fan(2, 2, parted=1)
     amount = np.array([[0.0, 0.0], [10.0, 50.0]])

@@ -129,11 +129,11 @@ def arrays(programme: Programme) -> Arrays:
     networks = tuple(dict.fromkeys(s.network or s.name for s in sites))
     providers = tuple(dict.fromkeys(s.provider for s in sites))
     seconds = QUARTER / money
-    pays = np.array([o.kind in PAY_AS_YOU_GO for o in offers])
+    pays = np.array([o.kind in PAY_AS_YOU_GO for o in offers], bool)
     may = work > 0
     for i, d in enumerate(demands):
         if d.cluster > 0 or not d.interruptible:
-            may[i] &= np.array([o.kind != "spot" for o in offers])
+            may[i] &= np.array([o.kind != "spot" for o in offers], bool)
     stream, offer = np.nonzero(may & pays)
     order = np.lexsort((stream, offer))
     cheapest = np.full(len(demands), 1.0)

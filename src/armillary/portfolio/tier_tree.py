@@ -104,7 +104,7 @@ class TierTree:
         return TierTree(self.assembly, self.first.copied(), [], self.sets, math.inf)
 
     def halved(self, enough: float) -> TierTree | None:
-        """A copy with every second part below a bound, which this tree gives up; None if there is one."""
+        """A copy with every second part below a bound, which this tree gives up; None if it is one part."""
         parts = sorted(one for one in self.open if one.bound < enough)[1::2]
         if not parts:
             return None
