@@ -141,7 +141,8 @@ def test_units_of_an_option_serve_runs_at_its_site_and_others_by_state():
     # Taken before it is known whether a run or other work asks for them: ten units do for either.
     futures = fan(2, 2, parted=1)
     option = Option("more", "here", "box", 2 * UNIT, 50.0, decided=0, start=1, term=1)
-    programme = one_stream(np.array([[0.0, 0.0], [0.0, 10.0]]), [on_demand(5.0)], futures, 2, options=(option,))
+    amount = np.array([[0.0, 0.0], [0.0, 10.0]])
+    programme = one_stream(amount, [on_demand(5.0)], futures, 2, options=(option,))
     run = Demand("run", np.array([[0.0, 0.0], [10.0, 0.0]]), 1000 * UNIT, cluster=5.0)
     programme = programme._replace(
         demands=(*programme.demands, run), skus=(Sku("box", {"work": 1.0, "run": 1.0}),)
