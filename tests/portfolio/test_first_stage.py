@@ -33,6 +33,7 @@ class Market:
         whole = assemble(self.programme, self.arrays, exact(self.programme.futures))
         self.optimum = highs.solve(whole.matrix, gap=1e-4, seconds=60)
         self.signed = np.round(self.optimum.x[whole.committed.signed])
+        self.homes = np.round(self.optimum.x[whole.home])
 
     def least_signing(self, tier):
         """What plans that sign a tier cost at least."""

@@ -70,6 +70,22 @@ def test_prices_of_groups_hold_in_each_future(begun):
         assert same(quarter.cut(part, np.arange(futures)).at(part), true(quarter, part))
 
 
+def test_spending_is_worth_more_in_each_future_by_itself(begun):
+    first, random = stages(begun)[0], np.random.default_rng(1)
+    for quarter in begun.cuts.quarters:
+        futures, rows = len(quarter.low), len(quarter._listed.row_lower)
+        worth = random.uniform(0, 0.3, (futures, rows))
+        found = quarter.cut(first, None, worth)
+        for f in range(futures):
+            alone = quarter.cut(first, None, worth[f]).at(first)[f]
+            assert found.at(first)[f] == pytest.approx(alone, rel=1e-5, abs=1e-5)
+        # What is spent is how fast worth saves: by no other does it save more.
+        scale = 1 + np.abs(found.at(first))
+        for other in (0 * worth, worth * 0.5, worth * 2):
+            saved = ((other - worth) * found.spent).sum(1)
+            assert (quarter.cut(first, None, other).at(first) <= found.at(first) - saved + 1e-5 * scale).all()
+
+
 def test_any_prices_bound_what_use_costs(begun):
     random, (part, whole, *_) = np.random.default_rng(0), stages(begun)
     for quarter in begun.cuts.quarters:

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from test_first_stage import Market as Staged
 
+from armillary.portfolio import highs
+from armillary.portfolio.assembly import assemble
 from armillary.portfolio.in_out import InOut
+from armillary.portfolio.states import exact
+from armillary.portfolio.tier_moves import moved, near_by
 from armillary.portfolio.tier_parts import Bounds, nested, priced
 from armillary.portfolio.tier_tree import TierTree
 
@@ -77,6 +81,69 @@ def test_parts_that_cost_enough_are_kept_with_their_bound(here):
     part = tree.step(perf_counter() + 30, enough)
     assert len(tree.open) == 1
     assert enough <= part.bound <= here.optimum.value * (1 + 1e-6)
+
+
+def test_homes_part_plans_where_no_tier_is_left(here):
+    # With the optimum's tiers, and its home in one part whatever is parted by.
+    tree = here.tree([Bounds(here.signed, here.signed, np.zeros(2))])
+    tree.homes, bounds = True, []
+    for _ in range(30):
+        if tree.over:
+            break
+        tree.step(perf_counter() + 30, here.optimum.value * 1.05)
+        bounds.append(tree.bound)
+        with_it = [one for one in tree.open if one.homes is None
+                   or (np.isnan(one.homes) | (one.homes == here.homes)).all()]  # fmt: skip
+        assert with_it
+        assert min(one.bound for one in with_it) <= here.optimum.value * (1 + 1e-6)
+    home = tree.first.stage[tree._homes]
+    assert any(one.homes is not None for one in tree.open) or home == pytest.approx(np.round(home), abs=1e-6)
+    assert bounds == sorted(bounds)
+    whole = here.tree([Bounds(here.signed, here.signed, np.zeros(2))])
+    whole.homes = False
+    for _ in range(30):
+        if whole.over:
+            break
+        whole.step(perf_counter() + 30, here.optimum.value * 1.05)
+        assert all(one.homes is None for one in whole.open)
+
+
+def test_choices_near_by_differ_by_a_step_in_one_contract(here):
+    contract, tier = here.means.committed.contract, here.means.committed.tier
+    none = np.zeros(len(tier))
+
+    def steps(signed):
+        return np.array([
+            int((signed * (tier + 1))[contract == c].sum()) for c in np.unique(contract)
+        ])  # fmt: skip
+
+    for signed in (none, (tier == 0).astype(float), (tier == tier.max()).astype(float)):
+        found = near_by(here.means, signed)
+        assert found
+        for one in found:
+            assert np.abs(steps(one) - steps(signed)).sum() == 1
+        assert len({one.tobytes() for one in found}) == len(found)
+    assert len(near_by(here.means, none)) == len(np.unique(contract))
+
+
+def test_tiers_are_moved_to_what_is_cheaper(here):
+    tree, contract, tier = here.tree(), here.means.committed.contract, here.means.committed.tier
+    whole = assemble(here.programme, here.arrays, exact(here.programme.futures))
+
+    def cost(signed):
+        m = whole.matrix
+        lower, upper = m.lower.copy(), m.upper.copy()
+        lower[whole.committed.signed] = upper[whole.committed.signed] = signed
+        return highs.solve(m._replace(lower=lower, upper=upper), gap=1e-4, seconds=60).value
+
+    # The largest tier of one contract is far too large.
+    large = ((contract == 0) & (tier == tier.max())).astype(float)
+    found = moved(tree, large, perf_counter() + 30)
+    assert cost(found) < cost(large) * (1 - 2e-3)
+    # What is best is left as it is; and so is anything without time.
+    best = moved(tree, here.signed, perf_counter() + 30)
+    assert cost(best) <= here.optimum.value * (1 + 2e-3)
+    assert moved(tree, large, perf_counter() - 1) is large
 
 
 def test_without_time_no_part_is_lost(here):

@@ -19,9 +19,10 @@ from armillary.portfolio.arrays import Arrays
 from armillary.portfolio.assembly import Assembly
 from armillary.portfolio.calendar import Floats, Integers, sums
 from armillary.portfolio.matrix import Bools
-from armillary.portfolio.quarter_use import Cut, Quarter
+from armillary.portfolio.quarter_use import Cut, Quarter, Whole
 from armillary.portfolio.records import Programme
 from armillary.portfolio.recourse import WORKERS
+from armillary.portfolio.takes import Takes
 
 MEANS = ("use if opened", "give if opened", "use at home", "cluster or nothing", "idle", "use if signed")
 """Rows that hold in the mean of futures or for whole runs alone, which cuts leave out."""
@@ -65,7 +66,9 @@ class Cuts:
     group, constant, start, column, value : array
         Of each cut, its group, its constant, and from where to where its entries are: over the first stage,
         and after it what is spent at list prices, by listed row. Cuts of whole quarters have a number after
-        those of groups.
+        those of groups: of each quarter by itself, and of the years of contracts.
+    begin, end : array
+        Of numbers after those of groups: the first of the groups that they are about, and the end of these.
     """
 
     def __init__(
@@ -112,6 +115,10 @@ class Cuts:
         self.sizes = [int(group.max()) + 1 for group in self.label]
         self.ends = np.cumsum([0, *self.sizes])
         self.groups = int(self.ends[-1])
+        self.takes = Takes(programme, assembly, self.first, listed, quarter[listed])
+        one = np.arange(len(self.quarters))
+        self.begin = self.ends[np.append(one, [year.first for year in self.takes.years]).astype(int)]
+        self.end = self.ends[np.append(one + 1, [year.end for year in self.takes.years]).astype(int)]
         self.group, self.constant = np.zeros(0, np.int64), np.zeros(0)
         self.start, self.column, self.value = np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0)
         futures = len(self.chance)
@@ -149,8 +156,8 @@ class Cuts:
         self.add(found)
         return found
 
-    def dearer(self, point: Floats, more: Floats, exact: bool = True) -> dict[int, Cut]:
-        """Make cuts of whole quarters at a first stage, with what is spent worth more; gives them by quarter.
+    def dearer(self, point: Floats, more: Floats, exact: bool = True) -> list[Whole]:
+        """Make cuts of whole quarters at a first stage, with what is spent worth more.
 
         Parameters
         ----------
@@ -160,24 +167,46 @@ class Cuts:
         exact : bool
             As of `made`.
         """
-        of = self.quarter[self.listed]
+        of, chance = self.quarter[self.listed], self.chance
         quarters = np.unique(of[more != 0]).tolist()
         with ThreadPoolExecutor(WORKERS) as both:
             groups = [None if exact else self.label[t] for t in quarters]
             asked = [more[of == t] for t in quarters]
-            found = list(both.map(
+            cuts = list(both.map(
                 lambda t, label, spent: self.quarters[t].cut(point, label, spent), quarters, groups, asked
             ))  # fmt: skip
-        numbers, constant, columns, values = [], [], [], []
-        for t, cut in zip(quarters, found, strict=True):
-            slope, spent = self.chance @ cut.slope, np.flatnonzero((of == t) & (more != 0))
+        found = []
+        for t, cut in zip(quarters, cuts, strict=True):
+            slope, spent = chance @ cut.slope, np.flatnonzero((of == t) & (more != 0))
             inside = np.flatnonzero(slope)
-            numbers.append(self.groups + t)
-            constant.append(float(self.chance @ cut.constant))
-            columns.append(np.append(cut.columns[inside], spent + len(self.first)))
-            values.append(np.append(slope[inside], more[spent]))
-        self._keep(numbers, constant, columns, values)
-        return dict(zip(quarters, found, strict=True))
+            column = np.append(cut.columns[inside], spent + len(self.first))
+            value = np.append(slope[inside], more[spent])
+            found.append(Whole(self.groups + t, float(chance @ cut.constant), column, value))
+        self._keep_whole(found)
+        return found
+
+    def taken(self, point: Floats, more: Floats, cuts: list[Cut], least: float) -> list[Whole]:
+        """Make cuts of contracts' years at a first stage, with takes asked for in every future by itself.
+
+        Parameters
+        ----------
+        point : array
+        more : array
+            By listed row, what is spent is worth more in all futures than it is priced at.
+        cuts : list
+            That were made there.
+        least : float
+            What missing takes has to cost in a year for a cut. [scaled money]
+        """
+        number = self.groups + len(self.quarters)
+        found = self.takes.made(self.quarters, point, more, cuts, number, least)
+        self._keep_whole(found)
+        return found
+
+    def _keep_whole(self, found: list[Whole]) -> None:
+        """Keep cuts of whole quarters."""
+        if found:
+            self._keep(*(list(one) for one in zip(*found, strict=True)))
 
     def add(self, found: list[Cut]) -> None:
         """Keep cuts of groups of futures."""
@@ -214,7 +243,7 @@ class Cuts:
         count = len(self.first) + int(self.listed.sum())
         return sums(self.column, np.repeat(weight, np.diff(self.start)) * self.value, count)
 
-    def cost(self, point: Floats, cuts: list[Cut], dearer: dict[int, Cut], more: Floats) -> float:
+    def cost(self, point: Floats, cuts: list[Cut], wholes: list[Whole]) -> float:
         """What a first stage costs with the use that cuts made there are about.
 
         Parameters
@@ -222,23 +251,29 @@ class Cuts:
         point : array
         cuts : list
             By quarter.
-        dearer : dict
-            Of some quarters, with what is spent worth more.
-        more : array
-            By listed row.
+        wholes : list
+            Of whole quarters: each by itself, and then of years.
         """
-        m, of = self.matrix, self.quarter[self.listed]
+        m = self.matrix
         whole = np.zeros(len(m.cost))
         whole[self.first] = point
         spent = np.maximum(m.times(whole)[self.listed], 0.0)
-        total = float(m.cost[self.first] @ point) - float(self.priced[self.listed] @ spent)
-        for t, cut in enumerate(cuts):
-            use = float(self.chance @ cut.at(point))
-            if t in dearer:
-                mine = of == t
-                use = max(use, float(self.chance @ dearer[t].at(point)) + float(more[mine] @ spent[mine]))
-            total += use
-        return total
+        stage = np.append(point, spent)
+        use = np.array([float(self.chance @ cut.at(point)) for cut in cuts])
+        more = 0.0
+        for one in wholes:
+            quarters = self.quarters_of(one)
+            over = max(one.at(stage) - float(use[quarters].sum()), 0.0)
+            if len(quarters) == 1:
+                use[quarters] += over
+            else:
+                more += over
+        return float(m.cost[self.first] @ point - self.priced[self.listed] @ spent + use.sum()) + more
+
+    def quarters_of(self, whole: Whole) -> Integers:
+        """Those that a cut is about."""
+        number = whole.number - self.groups
+        return np.arange(*np.searchsorted(self.ends, [self.begin[number], self.end[number]]))
 
 
 def _rows(blocks: dict[str, slice], count: int, names: str | tuple[str, ...]) -> Bools:

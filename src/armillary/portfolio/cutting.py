@@ -21,12 +21,13 @@ from armillary.portfolio.in_out import InOut
 from armillary.portfolio.matrix import Bools, Matrix
 from armillary.portfolio.rounding import narrowed, open_sites, tiers_of
 from armillary.portfolio.rounds import LEAST, Rounds
+from armillary.portfolio.tier_moves import moved
 from armillary.portfolio.tier_parts import Bounds, nested, priced
 from armillary.portfolio.tier_tree import TierTree
 
 SHORT = 6.0
 """Times the time of a relaxation that are too little to look at all plans before one is made. [-]"""
-ROOT_SHARE, HELD_SHARE = 0.25, 0.3
+ROOT_SHARE, HELD_SHARE, MOVE_SHARE = 0.25, 0.3, 0.3
 """Of the time left, what cuts before plans are parted, and making one, may take. [-]"""
 ROOT_SLOW, WIDE_SLOW, PLAN_SLOW = 3e-4, 3e-3, 3e-5
 """Rise of a bound in a round, as a share, where cuts are over: of plans that seem to be best, of others, and
@@ -136,7 +137,8 @@ class _Trees:
         with self.sharing:  # the other thread goes on with it
             self.bounds[0] = math.inf
             self.get(1, tree)
-        self.plan(mine, np.clip(self.wanted, near.lower, near.upper))
+        with self.planning:
+            self.plan(mine, np.clip(self.wanted, near.lower, near.upper))
         self.search(0)
 
     def of_others(self) -> None:
@@ -146,9 +148,15 @@ class _Trees:
             factor, duals = rounds.arrays.factor, self.relaxed.duals
             prices = priced(rounds.programme, self.means, factor, duals, wide, every=True)
             tree = self.tree(prices, others, self.relaxed.x)
+            tree.first.apart = True
             tree.begin(wide, perf_counter() + ROOT_SHARE * rounds.left(), WIDE_SLOW)
             with self.sharing:
                 self.get(1, tree)
+            wanted = np.clip(self.wanted, self.parts.near.lower, self.parts.near.upper)
+            signed = moved(tree, wanted, perf_counter() + MOVE_SHARE * rounds.left())
+            if (signed != wanted).any():
+                with self.planning:
+                    self.plan(tree, signed)
         self.search(1)
 
     def tree(self, prices: Floats, parts: list[Bounds], x: Floats) -> TierTree:
@@ -182,8 +190,10 @@ class _Trees:
                     self.give(number, tree, enough)
             # Nothing is undecided, and cuts hardly raise its bound.
             leaf = part.tier < 0 and part.still > 0
-            if leaf and part.bound < rounds.value * (1 - BETTER) and rounds.left() > AGAIN * rounds.pricing:
-                self.plan(tree, part.signed)
+            if leaf and rounds.left() > AGAIN * rounds.pricing and self.planning.acquire(blocking=False):
+                if part.bound < rounds.value * (1 - BETTER):
+                    self.plan(tree, part.signed)
+                self.planning.release()
             self.prove()
         self.prove()
 
@@ -210,8 +220,7 @@ class _Trees:
         """Make a plan with some tiers, if none was made."""
         if signed.tobytes() not in self.planned:
             self.planned.add(signed.tobytes())
-            with self.planning:
-                _plan_near(self.rounds, tree, signed)
+            _plan_near(self.rounds, tree, signed)
 
     def prove(self) -> None:
         """Say what was proven, unless a plan is being made: it will be said then."""
@@ -234,10 +243,12 @@ def _plan_near(rounds: Rounds, tree: TierTree, signed: Floats) -> None:
     if first.whole(places, np.concatenate(charged), until):
         near[first.cuts.first] = first.stage
         if rounds.is_new(means, near):
+            first.fine = first.apart
             first.begin(first.stage)
             if first.raised(until, NEAR, slow=PLAN_SLOW) < rounds.value * (1 - WORTH):
                 near[first.cuts.first] = first.good if len(first.good) else first.stage
                 _plan_of(rounds, means, near, purchased(means, near))
+    first.fine = False
     first.within(whole, m.lower[whole], m.upper[whole])
     rounds.pricing = max(rounds.pricing, perf_counter() - began)
 

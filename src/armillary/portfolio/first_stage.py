@@ -130,7 +130,6 @@ class FirstStage:
         self.missing, self.failed = True, False
         self._cut_basis, self._order = np.zeros(0, np.int8), np.zeros(0, np.int64)
         self._stage, self._use = np.zeros(len(self.part.cost)), np.zeros(cuts.groups)
-        self._quarter = np.repeat(np.arange(len(cuts.quarters)), cuts.sizes)
         self._listed = row  # rows of what is spent
         self.worth = -cuts.priced[listed]
 
@@ -173,7 +172,8 @@ class FirstStage:
     @property
     def place(self) -> Place:
         """Where the simplex method is."""
-        return Place(self._basis, self._order, self._cut_basis, self._stage, self._use)
+        known = self._order[: len(self._cut_basis)]  # others were added since the last optimum
+        return Place(self._basis, known, self._cut_basis, self._stage, self._use)
 
     def go_to(self, place: Place) -> None:
         """Go on from a place; cuts that there were not are not binding."""
@@ -281,7 +281,8 @@ class FirstStage:
         cuts = self.cuts
         if not len(self._order):
             return np.arange(len(cuts.group)), False
-        use = np.append(self._use, sums(self._quarter, self._use, len(cuts.quarters)))[cuts.group]
+        until = np.append(0.0, np.cumsum(self._use))
+        use = np.append(self._use, until[cuts.end] - until[cuts.begin])[cuts.group]
         by = cuts.at(self._stage) - use
         missed = by > VIOLATED * np.abs(use)
         missed[self._order] = False
@@ -315,13 +316,10 @@ class FirstStage:
         key, entry = cut[term] * width + column, -cuts.value[entries][term] * value
         dense = np.bincount(key, entry, count * width).astype(float)
         inside = np.flatnonzero(dense)
-        # A cut is of one group of futures, or of all of a quarter.
-        number = cuts.group[which]
-        quarter = np.maximum(number - cuts.groups, 0)
-        alone = number < cuts.groups
-        several, groups = ranges(
-            np.where(alone, number, cuts.ends[quarter]), np.where(alone, number + 1, cuts.ends[quarter + 1])
-        )
+        # A cut is of one group of futures, or of all groups of some quarters.
+        each = np.arange(cuts.groups)
+        begin, end = np.append(each, cuts.begin), np.append(each + 1, cuts.end)
+        several, groups = ranges(begin[cuts.group[which]], end[cuts.group[which]])
         row = np.append(inside // width, several)
         columns = np.append(inside % width, self._groups[groups])
         values = np.append(dense[inside], np.ones(len(several)))
@@ -357,13 +355,11 @@ class FirstStage:
         weight = np.zeros(len(cuts.group))
         weight[self._order] = np.maximum(found.duals[self._height :], 0.0)
         # A group's cuts have weights of at most 1 together: what it costs is counted once.
-        total = sums(cuts.group, weight, cuts.groups + len(cuts.quarters))
-        whole = total[cuts.groups :]
-        over = np.maximum(whole, 1.0)
-        whole = (whole / over)[self._quarter]
-        over = np.append(np.maximum(total[: cuts.groups] / np.maximum(1.0 - whole, TOLERANCE), 1.0), over)
-        weight /= over[cuts.group]
-        total = total[: cuts.groups] / over[: cuts.groups] + whole
+        total = sums(cuts.group, weight, cuts.groups + len(cuts.begin))
+        several, groups = ranges(cuts.begin, cuts.end)
+        total = total[: cuts.groups] + sums(groups, total[cuts.groups :][several], cuts.groups)
+        over = max(float(total.max(initial=0.0)), 1.0)
+        weight, total = weight / over, total / over
         fixed = float(cuts.constant @ weight) + float((LEAST * (1 - np.minimum(total, 1.0))).sum())
         cost = part.cost + self._sums.back(cuts.back(weight))
         prices = self._completed(cost, prices)

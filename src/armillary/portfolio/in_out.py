@@ -17,7 +17,7 @@ from armillary.portfolio.calendar import Floats, Integers
 from armillary.portfolio.cuts import Cuts
 from armillary.portfolio.first_stage import FirstStage, Place, Staged
 from armillary.portfolio.matrix import Bools, Matrix
-from armillary.portfolio.quarter_use import Cut
+from armillary.portfolio.quarter_use import Cut, Whole
 
 BETWEEN = 0.5
 """Where cuts are made, on the way from the first stage of a plan to that of the bound. [-]"""
@@ -27,8 +27,11 @@ STILL = 3
 """Rounds with such a rise, one after the other, that end it. [-]"""
 ROUGH = 0.01
 """How far the cheapest first stage is from the bound, as a share of it, where it is far. [-]"""
-OTHER = 0.03
-"""Part of what is spent by which it has to be worth more, or less, for cuts that say so. [-]"""
+OTHER, FINE_OTHER = 0.03, 0.004
+"""Part of what is spent by which it has to be worth more, or less, for cuts that say so; where they are fine.
+[-]"""
+MISSED = 1e-3
+"""Part of what a first stage costs that missing takes has to cost in a year for cuts that say so. [-]"""
 WHOLE = 1e-6
 """Distance from whole numbers that is none. [-]"""
 CLEAR = 0.2
@@ -54,11 +57,19 @@ class InOut(FirstStage):
         That first stage; empty where none was begun with.
     least : float
         What it costs with the use that cuts made there are about. [scaled money]
+    apart : bool
+        Whether cuts are priced at other than what is spent is worth in a plan.
+    rising : bool
+        Whether the bound still rises so much that cuts about takes are not worth their time.
+    fine : bool
+        Whether cuts are made where what is spent is worth a little other than they are priced at, too, and
+        for all takes that are missed.
     """
 
     def __init__(self, cuts: Cuts, matrix: Matrix, sets: Bools | None = None) -> None:
         super().__init__(cuts, matrix, sets)
         self.good, self.least = np.zeros(0), math.inf
+        self.apart = self.fine = self.rising = False
         self._contracts = np.arange(len(self.part.cost)) >= len(cuts.first)
         for name, block in cuts.matrix.blocks.items():
             if name.startswith(CONTRACTS):
@@ -69,20 +80,31 @@ class InOut(FirstStage):
         cuts = self.cuts
         self.buys[: len(stage)] |= self.bought[: len(stage)] & (stage > 0)
         self.missing = True
-        more = self._more(self.worth)
-        dearer, made = cuts.dearer(stage, more), cuts.made(stage)
-        self.good, self.least = self._counted(stage, made, dearer, more), math.inf
+        made = cuts.made(stage)
+        wholes = self._wholes(stage, self.worth, made)
+        self.good, self.least = self._counted(stage, made, wholes), math.inf
         if len(self.good):
-            self.least = cuts.cost(self.good, made, dearer, more)
+            self.least = cuts.cost(self.good, made, wholes)
 
     def _more(self, worth: Floats) -> Floats:
         """By how much spending is worth more than cuts are made with; 0 where that is little."""
         cuts = self.cuts
         priced, dear = cuts.priced[cuts.listed], cuts.dear[cuts.listed]
         more = worth + priced
-        return np.where(np.abs(more) > OTHER * (dear - priced), more, 0.0)
+        little = (FINE_OTHER if self.fine else OTHER) * (dear - priced)
+        return np.where(np.abs(more) > little, more, 0.0)
 
-    def _counted(self, stage: Floats, made: list[Cut], dearer: dict[int, Cut], more: Floats) -> Floats:
+    def _wholes(self, stage: Floats, worth: Floats, made: list[Cut], exact: bool = True) -> list[Whole]:
+        """Make cuts of whole quarters: where spending is worth more, or less, and where takes are missed."""
+        cuts = self.cuts
+        found = cuts.dearer(stage, self._more(worth), exact)
+        if exact and not self.rising:
+            saved = self._more(np.minimum(worth, cuts.takes.saved(stage)))
+            missed = 0.0 if self.fine else MISSED * float(cuts.matrix.cost[cuts.first] @ stage)
+            found += cuts.taken(stage, saved, made, missed)
+        return found
+
+    def _counted(self, stage: Floats, made: list[Cut], wholes: list[Whole]) -> Floats:
         """A first stage with the cheapest of all that is about contracts alone; empty where there is none.
 
         What use costs is at least what cuts made there say, and what contracts count of it.
@@ -107,9 +129,12 @@ class InOut(FirstStage):
             model.row(float(cuts.chance @ cut.at(stage)), entries[:1], np.ones(1))
             if (dear[mine] >= 0).all():
                 model.row(0.0, entries, np.append(1.0, -dear[mine]))
-            if t in dearer:
-                least = float(cuts.chance @ dearer[t].at(stage))
-                model.row(least, entries, np.append(1.0, -more[mine]))
+        for one in wholes:
+            free = self._contracts[one.column]
+            least = one.constant + float(one.value[~free] @ out[one.column[~free]])
+            quarters = use[cuts.quarters_of(one)]
+            entries = np.append(quarters, count[one.column[free]])
+            model.row(least, entries, np.append(np.ones(len(quarters)), -one.value[free]))
         found = model.solved()
         if not len(found.x):
             return found.x
@@ -187,9 +212,9 @@ class InOut(FirstStage):
         """
         cuts = self.cuts
         stage = good + share * (point.stage - good) if len(good) else point.stage
-        more = self._more(point.worth)
-        dearer = cuts.dearer(stage, more, exact)
-        cost = cuts.cost(stage, cuts.made(stage, exact), dearer, more)
+        made = cuts.made(stage, exact)
+        wholes = self._wholes(stage, point.worth, made, exact)
+        cost = cuts.cost(stage, made, wholes)
         return (stage, cost) if cost < least else (good, least)
 
     def looked_at(self, until: float, enough: float) -> float:

@@ -26,15 +26,33 @@ class Cut(NamedTuple):
     """In each future, what use of a quarter costs is at least `constant + slope @ first[columns]`.
 
     constant : `[future]`. columns : of the first stage. slope : `[future, column]`.
+    spent : what such use counts at list prices, where it was looked for, `[future, listed row]`.
     """
 
     constant: Floats
     columns: Integers
     slope: Floats
+    spent: Floats = np.zeros((0, 0))
 
     def at(self, first: Floats) -> Floats:
         """What use costs at least with a first stage, `[future]`."""
         return np.asarray(self.constant + self.slope @ first[self.columns])
+
+
+class Whole(NamedTuple):
+    """In the mean of futures, use of whole quarters costs at least `constant + value @ stage[column]`.
+
+    number : which quarters, as cuts count them. column : of the first stage, and after it of what is spent.
+    """
+
+    number: int
+    constant: float
+    column: Integers
+    value: Floats
+
+    def at(self, stage: Floats) -> float:
+        """What it says of a first stage that is followed by what is spent."""
+        return self.constant + float(self.value @ stage[self.column])
 
 
 class Quarter:
@@ -171,6 +189,9 @@ class Quarter:
         _, stream, work = of(self.asked)
         _, provider, value = of(self.given)
         network, site, watts = of(self.networks)[0], *of(self.power)[::2]
+        account, listed = np.full(count, -1), np.zeros(count)
+        counts = np.repeat(np.arange(len(self._listed.cost)), np.diff(self._listed.start))
+        account[counts], listed[counts] = self._listed.row, -self._listed.value
         items = np.setdiff1d(np.flatnonzero(stream >= 0), unmet)
         key = np.column_stack([site, of(units)[0], of(opened)[0]])[items]
         order = np.lexsort(key.T[::-1])
@@ -181,7 +202,7 @@ class Quarter:
         sites = (
             where[block], np.append(block, len(group)), key[group, 1:].copy(), np.append(group, len(items))
         )  # fmt: skip
-        each = (stream, provider, network, part.cost, work, value, watts, part.upper)
+        each = (stream, provider, network, account, work, value, watts, listed, part.upper)
         self._items = items
         return sites, tuple(one[items] for one in each)
 
@@ -189,15 +210,14 @@ class Quarter:
         """Prices at which use costs what it does with a first stage, and what they say of every other.
 
         groups : `[future]` of futures that are taken at their mean, for prices that are right for it alone.
-        dearer : `[listed row]` what is spent is worth more by this than it is in the costs.
+        dearer : `[listed row]` or `[future, listed row]`: spending is worth more by this than in the costs.
         """
-        from armillary.portfolio.responses import priced  # numba is imported where it is used
+        from armillary.portfolio.responses import paid, priced  # numba is imported where it is used
 
-        cost, use = self.part.cost, self._use
+        cost, use, listed = self.part.cost[None], self._use, self._listed
         if dearer is not None:
-            cost = cost.copy()
-            cost[: len(self._listed.cost)] += self._listed.back(dearer)
-            use = (*use[:3], cost[self._items], *use[4:])
+            cost = np.repeat(cost, len(np.atleast_2d(dearer)), 0)
+            cost[:, : len(listed.cost)] += paid(np.atleast_2d(dearer), listed.row, listed.value, listed.start)
         added = self._added(first)
         low, supply = self.low - added, self.high - added
         supply[:, self.adds] = np.maximum(supply[:, self.adds], 0.0)  # a tolerance may leave less
@@ -214,23 +234,25 @@ class Quarter:
         known = np.zeros((futures, len(self.asked) + len(self.given) + len(self.networks)))
         begun, prices = known.copy(), np.zeros(low.shape)
         none = np.zeros((futures, known.shape[1] + 1, known.shape[1])), np.zeros(futures, np.int64)
-        mixes = self._mixed.setdefault(futures, none)
+        mixes, spent = self._mixed.setdefault(futures, none), np.zeros((futures, len(listed.row_lower)))
+        paying = spent.copy()
         if dearer is not None:
             mixes = mixes[0].copy(), mixes[1].copy()
         asked, given = (np.ascontiguousarray(low[order][:, rows]) for rows in (self.asked, self.given))
         prices[order] = priced(
-            self._sites, use, supply[order] + self._little, asked, self._more, -given, self.networks,
-            self._penalty, self._share, self._beyond, begun, mixes, scratch,
+            self._sites, use, np.take(cost[order] if len(cost) > 1 else cost, self._items, 1),
+            supply[order] + self._little, asked, self._more, -given,
+            (self.networks, self._penalty, self._share, self._beyond), begun, mixes, scratch, paying,
         )  # fmt: skip
-        known[order] = begun
+        known[order], spent[order] = begun, paying
         streams, shares = len(self.asked), len(self.given)
         over = known[:, streams : streams + shares]
         prices[:, self.asked] = known[:, :streams]
         prices[:, self.share] = -over
         prices[:, self.given] = self._share * over.sum(1, keepdims=True) - over
         if groups is not None:
-            return self.proven(prices[groups], cost)
-        return self.proven(prices, cost)
+            prices, spent = prices[groups], spent[groups]
+        return self.proven(prices, cost)._replace(spent=spent)
 
     @staticmethod
     def _finite(rows: Floats) -> Floats:

@@ -30,29 +30,32 @@ SHUT = -1.0
 
 
 @numba.njit(cache=True, nogil=True)
-def respond(sites, use, blocks, supply, price, credit, toll, scratch, done, given, placed, prices, last):  # type: ignore[no-untyped-def]
+def respond(sites, use, cost, blocks, supply, price, credit, toll, scratch, filled, prices, last):  # type: ignore[no-untyped-def]
     """What sites do at some prices, and what their power and units are worth.
 
     sites : of each block of groups, its row of power (-1: none) and where it begins; of each group, its two
     rows of units (-1: none; the later one is within the other) and where it begins.
-    use : of each item, its stream, provider (-1: none counts), row of its network (-1: any will do), cost,
-    work, value, power, and most of it.
+    use : of each item, its stream, provider (-1: none counts), row of its network (-1: any will do), account
+    (-1: none), work, value, power, list price, and most of it.
+    cost : of each item.
     blocks : which.
     supply : `[row]` power and units that there are.
     price, credit, toll : of work `[stream]`, of value that is given `[provider]`, of work at a network, by
     its row `[row]`.
     scratch : to work in, three of `[item]`, one of `[group]`, and numbers of items `[item]`.
-    done, given, placed : work `[stream]`, value `[provider]`, work at a network `[row]`; filled.
+    filled : work `[stream]`, value `[provider]`, work at a network `[row]`, at list prices `[account]`.
     prices : of rows of power, units and networks `[row]`; filled if it is the `last` time.
 
     Gives what it costs.
     """
     power_row, block, rows, group = sites
-    stream, provider, network, cost, output, worth, power, most = use
+    stream, provider, network, account, output, worth, power, listed, most = use
     gain, rate, amount, left, line = scratch
+    done, given, placed, spent = filled
     done[:] = 0.0
     given[:] = 0.0
     placed[:] = 0.0
+    spent[:] = 0.0
     paid = 0.0
     if last:
         for r in range(len(toll)):
@@ -104,6 +107,8 @@ def respond(sites, use, blocks, supply, price, credit, toll, scratch, done, give
                 given[provider[i]] += worth[i] * some
             if network[i] >= 0:
                 placed[network[i]] += output[i] * some
+            if account[i] >= 0:
+                spent[account[i]] += listed[i] * some
             if over:
                 break
         if not last:
@@ -189,22 +194,24 @@ def begun(table, basis, asked, more, rooms, elastic, penalty, beyond):  # type: 
 
 
 @numba.njit(cache=True, nogil=True)
-def priced(sites, use, supply, asked, more, counted, networks, penalty, share, beyond, known, mixes, scratch):  # type: ignore[no-untyped-def]
+def priced(sites, use, cost, supply, asked, more, counted, limits, known, mixes, scratch, spent):  # type: ignore[no-untyped-def]
     """Prices of rows at which use costs what it does at least.
 
     sites, use, scratch : as of `respond`.
+    cost : `[future, item]`, or `[1, item]` where it is the same in all.
     supply : `[future, row]`.
     asked, more : work that the first stage does not do `[future, stream]`; if more may be done `[stream]`.
     counted : `[future, provider]` value that the first stage gives.
-    networks : rows of networks at which a run may have its place.
-    penalty, share, beyond : of work that is not done `[stream]`; of value that a provider may give; price of
-    value beyond it.
+    limits : rows of networks at which a run may have its place; penalty of work that is not done `[stream]`;
+    share of value that a provider may give, and price of value beyond it.
     known : `[future, stream, provider and network]` prices that are found; filled.
     mixes : `[future, ., stream, provider and network]` prices of the responses that are mixed, and how many
     there are `[future]`. Where there are any, they are begun with, else those of the future before; filled.
+    spent : `[future, account]` at list prices by such use; filled.
 
     Gives prices of rows of power, units and networks `[future, row]`.
     """
+    networks, penalty, share, beyond = limits
     futures, streams = asked.shape
     providers, most = counted.shape[1], len(networks)
     tall = streams + providers + most + 1
@@ -212,11 +219,13 @@ def priced(sites, use, supply, asked, more, counted, networks, penalty, share, b
     table = np.zeros((tall + 1, 3 * tall + ASKED + 4))
     basis = np.zeros(tall, np.int64)
     at = np.zeros((table.shape[1], known.shape[1]))
+    spends = np.zeros((table.shape[1], spent.shape[1]))
     begin = np.zeros((tall + 1, known.shape[1]))
     done, given, placed = np.zeros(streams), np.zeros(providers), np.zeros(supply.shape[1])
     prices = np.zeros(supply.shape)
     credit, toll = np.zeros(providers), np.zeros(supply.shape[1])
     rooms, open_at = np.zeros(providers + most), np.zeros(most, np.int64)
+    paying = np.zeros(spent.shape[1])
     value, now = np.zeros(tall), np.zeros(known.shape[1])
     every = np.arange(len(sites[0]))
     live = every.copy()
@@ -243,10 +252,10 @@ def priced(sites, use, supply, asked, more, counted, networks, penalty, share, b
             if row < 0 or supply[f, row] > SMALL:
                 live[lit] = b
                 lit += 1
-        limits = providers + opened
-        height = begun(table, basis, asked[f], more, rooms[:limits], providers, penalty, beyond)
+        held = providers + opened
+        height = begun(table, basis, asked[f], more, rooms[:held], providers, penalty, beyond)
         free = 1 + 2 * streams
-        nothing = free + 2 * limits
+        nothing = free + 2 * held
         width = nothing + 1
         best = -np.inf
         asks = 0
@@ -279,15 +288,14 @@ def priced(sites, use, supply, asked, more, counted, networks, penalty, share, b
             paid = respond(
                 sites,
                 use,
+                cost[min(f, len(cost) - 1)],
                 blocks,
                 supply[f],
                 now[:streams],
                 credit,
                 toll,
                 scratch,
-                done,
-                given,
-                placed,
+                (done, given, placed, paying),
                 prices[f],
                 asks > ASKED,
             )
@@ -304,11 +312,11 @@ def priced(sites, use, supply, asked, more, counted, networks, penalty, share, b
             if least > best:
                 best = least
                 known[f] = now
-            cost = -table[height, 0]
+            least_cost = -table[height, 0]
             enough = 0.0
             for w in range(streams):
                 enough += (NEAR * abs(now[w]) + SMALL * penalty[w]) * abs(asked[f, w])
-            if not fresh and cost - best <= enough:
+            if not fresh and least_cost - best <= enough:
                 asks = ASKED
             asks += 1
             # The response as a column, by the inverse of the basis: what the first columns have become.
@@ -324,16 +332,18 @@ def priced(sites, use, supply, asked, more, counted, networks, penalty, share, b
                 entry = table[r, nothing] + (paid if r == height else 0.0)
                 for w in range(streams):
                     entry += (table[r, 1 + w] - (penalty[w] if r == height else 0.0)) * value[w]
-                for p in range(limits):
+                for p in range(held):
                     entry += table[r, free + p] * value[streams + p]
                 table[r, width] = entry
             at[width] = now
+            spends[width] = paying
             width += 1
         # Prices of the responses that are mixed are where the next future begins, and this one the next time.
         starts = 0
         for r in range(height):
             if basis[r] > nothing:
                 begin[starts] = mixed[f, starts] = at[basis[r]]
+                spent[f] += table[r, 0] * spends[basis[r]]
                 starts += 1
         several[f] = starts
     return prices
@@ -358,23 +368,22 @@ def compiled() -> float:
     began = perf_counter()
     none, one = np.zeros(0, np.int64), np.zeros(1)
     sites = none, np.zeros(1, np.int64), np.zeros((0, 2), np.int64), np.zeros(1, np.int64)
-    use = none, none, none, *(np.zeros(0) for _ in range(5))
+    use = none, none, none, none, *(np.zeros(0) for _ in range(5))
     scratch = (*(np.zeros(0) for _ in range(4)), none)
     row = np.zeros((1, 1))
     priced(
         sites,
         use,
+        np.zeros((1, 0)),
         row,
         row.copy(),
         np.ones(1, np.bool_),
         row.copy(),
-        none,
-        one,
-        0.5,
-        1.0,
+        (none, one, 0.5, 1.0),
         np.zeros((1, 2)),
         (np.zeros((1, 3, 2)), np.zeros(1, np.int64)),
         scratch,
+        row.copy(),
     )
     paid(row, none, np.zeros(0), np.zeros(1, np.int64))
     return perf_counter() - began

@@ -23,6 +23,8 @@ LITTLE = 1e-6
 """Part of the bound that a tier has to save for plans to be parted by it. [-]"""
 MUCH = 0.5
 """Part of what the bound has to rise by that a tier has to save for plans to be parted before cuts. [-]"""
+HOME = 2e-4
+"""Part of the bound that deciding where a run is is taken to raise it by. [-]"""
 SLOW, STILL = 1e-5, 6
 """Rise of the bound by cuts, as a share of it, that is too little, and how often it may be. [-]"""
 
@@ -30,12 +32,14 @@ SLOW, STILL = 1e-5, 6
 class Part(NamedTuple):
     """Plans within bounds of the tiers' columns.
 
-    point : the first stage of its bound. tier, saved : to part it by, -1 for none; what it saves there.
+    point : the first stage of its bound.
+    tier, saved : to part it by, -1 for none, homes counted after tiers; what it saves there.
     good, least : the cheapest first stage at which cuts were made for it, and what these say that it costs.
     looked_at, rounds, still : whether it has a bound of its own, the times that cuts were made for it, and
     those that hardly raised it. over : whether nothing does.
     gain : how much the last cuts raised it.
     signed : tiers of the first stage of its bound that are signed, by more than half.
+    homes : homes of runs, 1 or 0 where that is decided, NaN where not; None where none is.
     """
 
     bound: float
@@ -52,6 +56,7 @@ class Part(NamedTuple):
     over: bool = False
     gain: float = 0.0
     signed: Floats = np.zeros(0)
+    homes: Floats | None = None
 
 
 class TierTree:
@@ -76,6 +81,8 @@ class TierTree:
         Parts, that with the lowest bound first.
     columns : array
         Of tiers.
+    homes : bool
+        Whether plans are parted by homes of runs, too, where no tier is left.
     """
 
     def __init__(
@@ -84,10 +91,11 @@ class TierTree:
         self.assembly, self.first, self.columns = assembly, first, assembly.committed.signed
         self.sets = sets
         self._places = np.searchsorted(first.cuts.first, self.columns)
+        self._homes = np.searchsorted(first.cuts.first, assembly.home)
         # The last ones first: the others cost most.
         self.open = [Part(least, -n, bounds, first.point) for n, bounds in enumerate(parts)]
         heapq.heapify(self.open)
-        self._number = 0
+        self._number, self.homes = 0, True
 
     @property
     def bound(self) -> float:
@@ -111,7 +119,7 @@ class TierTree:
         numbers, other = {one.number for one in parts}, self.copied()
         self.open = [one for one in self.open if one.number not in numbers]
         heapq.heapify(self.open)
-        other.open, other._number = parts, self._number
+        other.open, other._number, other.homes = parts, self._number, self.homes
         return other
 
     def step(self, until: float, enough: float = math.inf) -> Part:
@@ -142,17 +150,23 @@ class TierTree:
     def begin(self, part: Bounds, until: float, slow: float) -> None:
         """Make cuts, from a first stage on, for a part or for more, until its bound rises slowly."""
         self.within(part)
+        self.first.rising = True
         self.first.begin(self.first.point.stage)
         bound = self.first.raised(until, slow=slow, far=True)
+        self.first.rising = False
         self.open = [one._replace(bound=bound) if one.bounds is part else one for one in self.open]
 
-    def within(self, part: Bounds) -> None:
-        """Look at plans of a part from here on."""
+    def within(self, part: Bounds, homes: Floats | None = None) -> None:
+        """Look at plans of a part from here on, with some homes decided."""
         self.first.within(self.columns, part.lower, part.upper)
         self.first.ask(part.signed)
+        m, home = self.assembly.matrix, self.assembly.home
+        homes = np.full(len(home), np.nan) if homes is None else homes
+        free = np.isnan(homes)
+        self.first.within(home, np.where(free, m.lower[home], homes), np.where(free, m.upper[home], homes))
 
     def _looked_at(self, part: Part, until: float, enough: float) -> Part:
-        self.within(part.bounds)
+        self.within(part.bounds, part.homes)
         self.first.go_to(part.point.place)
         bound = self.first.looked_at(until, enough)
         if bound == -math.inf:
@@ -164,7 +178,7 @@ class TierTree:
         return part._replace(
             bound=max(part.bound, bound), point=self.first.point, tier=tier, saved=saved, looked_at=True,
             gain=bound - part.bound, still=still, over=still >= STILL and tier < 0,
-            signed=np.round(self.first.stage[self._places]),
+            signed=np.round(self.first.stage[self._places]) + 0.0,  # no -0
         )  # fmt: skip
 
     def _next(self, part: Bounds, bound: float) -> tuple[int, float]:
@@ -184,15 +198,27 @@ class TierTree:
             saved[i] = -float(m.cost[spent] @ stage[np.searchsorted(cuts.first, spent)])
         saved[:-1] *= (1 - signed) * (part.lower < part.upper)
         best = int(saved.argmax())
-        return (best if saved[best] > LITTLE * abs(bound) else -1), float(saved[best])
+        if saved[best] > LITTLE * abs(bound):
+            return best, float(saved[best])
+        # Runs that are at several places: at the one where they are most, or not there.
+        home = stage[self._homes]
+        parts = np.where((home > WHOLE) & (home < 1 - WHOLE), home, 0.0)
+        if self.homes and parts.any():
+            return len(self.columns) + int(parts.argmax()), HOME * abs(bound)
+        return -1, 0.0
 
     def _parted(self, part: Part) -> list[Part]:
-        """Without and with one tier more."""
-        parts = []
+        """Without and with one tier more, or one home."""
+        parts, tiers = [], len(self.columns)
         for signed in (0.0, 1.0):
-            lower, upper = part.bounds.lower.copy(), part.bounds.upper.copy()
-            lower[part.tier] = upper[part.tier] = signed
             self._number += 1
-            bounds = part.bounds._replace(lower=lower, upper=upper)
-            parts.append(Part(part.bound, self._number, bounds, part.point))
+            one = Part(part.bound, self._number, part.bounds, part.point, homes=part.homes)
+            if part.tier < tiers:
+                lower, upper = part.bounds.lower.copy(), part.bounds.upper.copy()
+                lower[part.tier] = upper[part.tier] = signed
+                parts.append(one._replace(bounds=part.bounds._replace(lower=lower, upper=upper)))
+            else:
+                homes = np.full(len(self._homes), np.nan) if part.homes is None else part.homes.copy()
+                homes[part.tier - tiers] = signed
+                parts.append(one._replace(homes=homes))
         return parts
