@@ -156,7 +156,8 @@ class _Trees:
             signed = moved(tree, wanted, perf_counter() + MOVE_SHARE * rounds.left())
             if (signed != wanted).any():
                 with self.planning:
-                    self.plan(tree, signed)
+                    if rounds.best is None or rounds.left() > AGAIN * rounds.pricing:
+                        self.plan(tree, signed)
         self.search(1)
 
     def tree(self, prices: Floats, parts: list[Bounds], x: Floats) -> TierTree:
