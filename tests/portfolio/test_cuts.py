@@ -26,9 +26,17 @@ def without_favours(programme):
     )
 
 
+def bought_alone(programme):
+    """The first provider sells no pay-as-you-go, and has a contract."""
+    mine = {site.name for site in programme.sites if site.provider == programme.sites[0].provider}
+    kept = tuple(one for one in programme.offers if one.site not in mine or one.kind == "reserved")
+    return programme._replace(offers=kept)
+
+
 MARKETS = {
     "volume": lambda: market(2, 2, 4, 6, 4, "volume"),
     "tiny": lambda: market(2, 3, 4, 6, 4, "tiny"),
+    "a provider of purchases alone": lambda: bought_alone(market(2, 2, 4, 8, 4, "volume")),
     "options by node, egress": lambda: without_favours(small(1)),
     "share": lambda: without_favours(small(2, share=0.7)),
     "share, work without value": lambda: without_favours(small(2, share=0.7, value={"run": 0.0})),

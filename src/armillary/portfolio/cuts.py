@@ -56,7 +56,7 @@ class Cuts:
     alone, listed : array
         Which of its rows hold for the first stage by itself, and which are what contracts count as spent.
     quarter : array
-        Of its rows with use, -1 of others.
+        Of its rows with use, or with what contracts count as spent; -1 of others.
     priced : array
         Of its rows: prices of what contracts count as spent, 0 of others.
     dear : array
@@ -91,8 +91,11 @@ class Cuts:
         self.quarter = quarter = np.full(size, -1)
         used = later[entry] >= 0
         quarter[m.row[used]] = later[entry[used]]
-        # What contracts count as spent is priced.
+        # What contracts count as spent is priced, also where there is nothing but purchases that they count.
         self.listed = listed = _rows(m.row_blocks, size, "list price")
+        for name, block in m.row_blocks.items():
+            if name.startswith("list price"):
+                quarter[block] = assembly.states.quarter
         self.priced = np.where(listed, np.minimum(prices, 0.0), 0.0)
         self.dear = np.where(listed, arrays.factor[quarter] + self.priced, 0.0)
         left_out = _rows(m.row_blocks, size, MEANS)
