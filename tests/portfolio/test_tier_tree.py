@@ -29,12 +29,12 @@ class Market(Staged):
         # The first and the second half of all tiers; of each set a part may ask for one at least.
         self.sets = np.arange(2)[:, None] == 2 * np.arange(len(lower)) // len(lower)
 
-    def tree(self, parts=None):
+    def tree(self, parts=None, homes=True):
         prices = priced(self.programme, self.means, self.arrays.factor, self.relaxed.duals, self.every)
         first = InOut(self.cuts(prices), self.means.matrix, self.sets)
         first.put(self.relaxed.x[first.cuts.first])
         parts = parts or [self.every]
-        tree = TierTree(self.means, first, parts, self.sets, -math.inf)
+        tree = TierTree(self.means, first, parts, self.sets, -math.inf, homes)
         tree.begin(self.every, perf_counter() + 60, 3e-4)
         return tree
 
@@ -86,7 +86,7 @@ def test_parts_that_cost_enough_are_kept_with_their_bound(here):
 def test_homes_part_plans_where_no_tier_is_left(here):
     # With the optimum's tiers, and its home in one part whatever is parted by.
     tree = here.tree([Bounds(here.signed, here.signed, np.zeros(2))])
-    tree.homes, bounds = True, []
+    bounds = []
     for _ in range(30):
         if tree.over:
             break
@@ -99,8 +99,7 @@ def test_homes_part_plans_where_no_tier_is_left(here):
     home = tree.first.stage[tree._homes]
     assert any(one.homes is not None for one in tree.open) or home == pytest.approx(np.round(home), abs=1e-6)
     assert bounds == sorted(bounds)
-    whole = here.tree([Bounds(here.signed, here.signed, np.zeros(2))])
-    whole.homes = False
+    whole = here.tree([Bounds(here.signed, here.signed, np.zeros(2))], homes=False)
     for _ in range(30):
         if whole.over:
             break

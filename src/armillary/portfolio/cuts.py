@@ -22,7 +22,7 @@ from armillary.portfolio.matrix import Bools
 from armillary.portfolio.quarter_use import Cut, Quarter, Whole
 from armillary.portfolio.records import Programme
 from armillary.portfolio.recourse import WORKERS
-from armillary.portfolio.takes import Takes
+from armillary.portfolio.takes import Takes, Where
 
 MEANS = ("use if opened", "give if opened", "use at home", "cluster or nothing", "idle", "use if signed")
 """Rows that hold in the mean of futures or for whole runs alone, which cuts leave out."""
@@ -201,8 +201,8 @@ class Cuts:
         least : float
             What missing takes has to cost in a year for a cut. [scaled money]
         """
-        number = self.groups + len(self.quarters)
-        found = self.takes.made(self.quarters, point, more, cuts, number, least)
+        where = Where(self.quarters, point, more, cuts, least)
+        found = self.takes.made(where, self.groups + len(self.quarters))
         self._keep_whole(found)
         return found
 

@@ -106,7 +106,7 @@ class _Trees:
     """What two threads do, each with trees of its own; one at a time makes plans.
 
     trees : of each thread. bounds : of what is in them. asking : which thread has nothing of interest left.
-    least : what the cheapest first stage near costs, about.
+    guessed : tiers that seem to be best. least : what the cheapest first stage with them costs, about.
     """
 
     def __init__(self, rounds: Rounds, means: Assembly, relaxed: highs.Solved, wanted: Bools) -> None:
@@ -115,7 +115,8 @@ class _Trees:
         least = proven(means, relaxed.duals)
         self.trees: tuple[list[TierTree], list[TierTree]] = [], []
         self.bounds, self.asking = [least, least], [False, False]
-        self.least, self.wanted = math.inf, wanted.astype(float)
+        self.least, near = math.inf, self.parts.near
+        self.guessed = np.clip(wanted.astype(float), near.lower, near.upper)
         self.sharing, self.planning, self.planned = Lock(), Lock(), set[bytes]()
         rounds.raise_bound(least)
 
@@ -138,7 +139,7 @@ class _Trees:
             self.bounds[0] = math.inf
             self.get(1, tree)
         with self.planning:
-            self.plan(mine, np.clip(self.wanted, near.lower, near.upper))
+            self.plan(mine, self.guessed)
         self.search(0)
 
     def of_others(self) -> None:
@@ -152,11 +153,10 @@ class _Trees:
             tree.begin(wide, perf_counter() + ROOT_SHARE * rounds.left(), WIDE_SLOW)
             with self.sharing:
                 self.get(1, tree)
-            wanted = np.clip(self.wanted, self.parts.near.lower, self.parts.near.upper)
-            signed = moved(tree, wanted, perf_counter() + MOVE_SHARE * rounds.left())
-            if (signed != wanted).any():
+            signed = moved(tree, self.guessed, perf_counter() + MOVE_SHARE * rounds.left())
+            if (signed != self.guessed).any():
                 with self.planning:
-                    if rounds.best is None or rounds.left() > AGAIN * rounds.pricing:
+                    if rounds.best is None or self.again():
                         self.plan(tree, signed)
         self.search(1)
 
@@ -191,10 +191,12 @@ class _Trees:
                     self.give(number, tree, enough)
             # Nothing is undecided, and cuts hardly raise its bound.
             leaf = part.tier < 0 and part.still > 0
-            if leaf and rounds.left() > AGAIN * rounds.pricing and self.planning.acquire(blocking=False):
-                if part.bound < rounds.value * (1 - BETTER):
-                    self.plan(tree, part.signed)
-                self.planning.release()
+            if leaf and self.planning.acquire(blocking=False):
+                try:
+                    if part.bound < rounds.value * (1 - BETTER) and self.again():
+                        self.plan(tree, part.signed)
+                finally:
+                    self.planning.release()
             self.prove()
         self.prove()
 
@@ -217,8 +219,12 @@ class _Trees:
         elif (other := mine.halved(enough)) is not None:
             self.get(1 - number, other)
 
+    def again(self) -> bool:
+        """Whether there is time for another plan."""
+        return self.rounds.left() > AGAIN * self.rounds.pricing
+
     def plan(self, tree: TierTree, signed: Floats) -> None:
-        """Make a plan with some tiers, if none was made."""
+        """Make a plan with some tiers, if none was made; one at a time (`planning`)."""
         if signed.tobytes() not in self.planned:
             self.planned.add(signed.tobytes())
             _plan_near(self.rounds, tree, signed)
@@ -226,10 +232,12 @@ class _Trees:
     def prove(self) -> None:
         """Say what was proven, unless a plan is being made: it will be said then."""
         if self.planning.acquire(blocking=False):
-            with self.sharing:
-                least = min(self.bounds)
-            self.rounds.raise_bound(least)
-            self.planning.release()
+            try:
+                with self.sharing:
+                    least = min(self.bounds)
+                self.rounds.raise_bound(least)
+            finally:
+                self.planning.release()
 
 
 def _plan_near(rounds: Rounds, tree: TierTree, signed: Floats) -> None:

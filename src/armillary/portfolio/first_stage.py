@@ -358,8 +358,11 @@ class FirstStage:
         total = sums(cuts.group, weight, cuts.groups + len(cuts.begin))
         several, groups = ranges(cuts.begin, cuts.end)
         total = total[: cuts.groups] + sums(groups, total[cuts.groups :][several], cuts.groups)
-        over = max(float(total.max(initial=0.0)), 1.0)
-        weight, total = weight / over, total / over
+        over = np.append(np.maximum(total, 1.0), np.ones(len(cuts.begin)))
+        np.maximum.at(over, cuts.groups + several, over[groups])  # of quarters, as the group with most
+        weight /= over[cuts.group]
+        total = sums(cuts.group, weight, len(over))
+        total = total[: cuts.groups] + sums(groups, total[cuts.groups :][several], cuts.groups)
         fixed = float(cuts.constant @ weight) + float((LEAST * (1 - np.minimum(total, 1.0))).sum())
         cost = part.cost + self._sums.back(cuts.back(weight))
         prices = self._completed(cost, prices)

@@ -2,7 +2,17 @@
 
 The programme over the first stage counts takes in the mean of futures. In those with little demand more is
 spent to fill them, or they are missed. With the first stage held, a year of one future is a small programme
-whose takes are priced (Lagrange), in each future at what fills them there or at what missing them costs.
+whose takes are priced, in each future at what fills them there or at what missing them costs
+(A. M. Geoffrion, "Lagrangean relaxation for integer programming", Mathematical Programming Study 2, 1974).
+
+With a price e of list prices, use costs at least its optimum Q(e), with what is spent worth e more, and
+e * use. What contracts claim is at most what use and the first stage count: spend <= use + own. A take asks
+for kept * spend + short >= asked * total. So with w = min(e / kept, price of short), in each future
+
+    cost of use >= Q(e) - e * own + w * (asked * total - short),
+
+which is linear in the first stage; the mean over futures is a cut, with the largest w for what is short, of
+which the programme over the first stage has the mean alone.
 """
 
 from __future__ import annotations
@@ -82,6 +92,21 @@ class Tried(NamedTuple):
     missed: Floats
 
 
+class Where(NamedTuple):
+    """Where cuts are made.
+
+    quarters : to be asked. stage : the first stage. more : by listed row, what is spent is worth more in all
+    futures than it is priced at. cuts : of each quarter there, at what is priced. least : what missing takes
+    has to cost in a year for a cut [scaled money].
+    """
+
+    quarters: list[Quarter]
+    stage: Floats
+    more: Floats
+    cuts: list[Cut]
+    least: float
+
+
 class Takes:
     """Takes of contracts, by year.
 
@@ -154,53 +179,21 @@ class Takes:
                 saved[rows] = np.maximum(saved[rows], value)
         return saved
 
-    def made(
-        self,
-        quarters: list[Quarter],
-        stage: Floats,
-        more: Floats,
-        cuts: list[Cut],
-        number: int,
-        least: float,
-    ) -> list[Whole]:
-        """Make cuts at a first stage, of years in which some future misses takes otherwise.
-
-        Parameters
-        ----------
-        quarters : list
-        stage : array
-        more : array
-            By listed row, what is spent is worth more in all futures than it is priced at.
-        cuts : list
-            Of each quarter at the first stage, with what is spent worth what it is priced at.
-        number : int
-            Of the cuts of the first year.
-        least : float
-            What missing takes has to cost in a year for a cut. [scaled money]
-        """
+    def made(self, where: Where, number: int) -> list[Whole]:
+        """Make cuts of years in which some future misses takes otherwise; the first has a number."""
         with ThreadPoolExecutor(WORKERS) as both:
             found = list(both.map(
-                lambda n: self._cut(n, quarters, stage, more, cuts, number + n, least),
-                range(len(self.years)),
+                lambda n: self._cut(self.years[n], where, number + n), range(len(self.years))
             ))  # fmt: skip
         return [one for one in found if one is not None]
 
-    def _cut(
-        self,
-        n: int,
-        quarters: list[Quarter],
-        stage: Floats,
-        more: Floats,
-        cuts: list[Cut],
-        number: int,
-        least: float,
-    ) -> Whole | None:
+    def _cut(self, year: Year, where: Where, number: int) -> Whole | None:
         """In each future the best of none, what missing takes costs, and a price between.
 
         None where missing takes costs little, or no price says more than none.
         """
-        year, futures = self.years[n], np.arange(len(self._chance))
-        held = self._held(year, stage)
+        quarters, stage, more, cuts, least = where
+        held, futures = self._held(year, stage), np.arange(len(self._chance))
         none, here = np.zeros(held.own.shape), range(year.first, year.end)
         unpriced = [
             quarters[t].cut(stage, None, mine) if (mine := more[self._quarter == t]).any() else cuts[t]

@@ -44,8 +44,7 @@ def _cheapest(tree: TierTree, signed: Floats, until: float) -> Floats:
     none = np.zeros(len(tree.sets))
     guessed = Bounds(signed, signed, none)
     parts = [*(Bounds(one, one, none) for one in near_by(tree.assembly, signed)), guessed]
-    leaves = TierTree(tree.assembly, tree.first, parts, tree.sets, -math.inf)
-    leaves.homes = False
+    leaves = TierTree(tree.assembly, tree.first, parts, tree.sets, -math.inf, homes=False)
     enough = math.inf
     while perf_counter() < until:
         part = leaves.step(until, enough)  # the one that is guessed first

@@ -74,6 +74,8 @@ class TierTree:
         `[set, tier]` that bounds say how many are signed of at least.
     least : float
         What they cost at least. [scaled money]
+    homes : bool
+        Whether they are parted by homes of runs, too, where no tier is left.
 
     Attributes
     ----------
@@ -81,12 +83,16 @@ class TierTree:
         Parts, that with the lowest bound first.
     columns : array
         Of tiers.
-    homes : bool
-        Whether plans are parted by homes of runs, too, where no tier is left.
     """
 
     def __init__(
-        self, assembly: Assembly, first: InOut, parts: list[Bounds], sets: Bools, least: float
+        self,
+        assembly: Assembly,
+        first: InOut,
+        parts: list[Bounds],
+        sets: Bools,
+        least: float,
+        homes: bool = True,
     ) -> None:
         self.assembly, self.first, self.columns = assembly, first, assembly.committed.signed
         self.sets = sets
@@ -95,7 +101,7 @@ class TierTree:
         # The last ones first: the others cost most.
         self.open = [Part(least, -n, bounds, first.point) for n, bounds in enumerate(parts)]
         heapq.heapify(self.open)
-        self._number, self.homes = 0, True
+        self._number, self._by_home = 0, homes
 
     @property
     def bound(self) -> float:
@@ -109,7 +115,7 @@ class TierTree:
 
     def copied(self) -> TierTree:
         """None of the parts, with cuts and a programme of its own."""
-        return TierTree(self.assembly, self.first.copied(), [], self.sets, math.inf)
+        return TierTree(self.assembly, self.first.copied(), [], self.sets, math.inf, self._by_home)
 
     def halved(self, enough: float) -> TierTree | None:
         """A copy with every second part below a bound, which this tree gives up; None if it is one part."""
@@ -119,7 +125,7 @@ class TierTree:
         numbers, other = {one.number for one in parts}, self.copied()
         self.open = [one for one in self.open if one.number not in numbers]
         heapq.heapify(self.open)
-        other.open, other._number, other.homes = parts, self._number, self.homes
+        other.open, other._number = parts, self._number
         return other
 
     def step(self, until: float, enough: float = math.inf) -> Part:
@@ -203,7 +209,7 @@ class TierTree:
         # Runs that are at several places: at the one where they are most, or not there.
         home = stage[self._homes]
         parts = np.where((home > WHOLE) & (home < 1 - WHOLE), home, 0.0)
-        if self.homes and parts.any():
+        if self._by_home and parts.any():
             return len(self.columns) + int(parts.argmax()), HOME * abs(bound)
         return -1, 0.0
 
