@@ -21,9 +21,9 @@ from armillary.portfolio.states import exact, states
 class Market:
     """A market over means, its relaxation, and what it costs in all futures at least."""
 
-    def __init__(self, seed):
-        self.programme = market(2, 2, 5, 6, 4, "volume", seed=seed)
-        self.arrays = arrays(self.programme)
+    def __init__(self, seed, programme=None):
+        self.programme = programme or market(2, 2, 5, 6, 4, "volume", seed=seed)
+        self.arrays, self.tied = arrays(self.programme), programme is not None
         shape = self.programme.calendar.quarters, self.programme.futures.size
         self.means = assemble(
             self.programme, self.arrays, states(self.programme.futures, np.zeros(shape, int))
@@ -33,7 +33,8 @@ class Market:
         whole = assemble(self.programme, self.arrays, exact(self.programme.futures))
         self.optimum = highs.solve(whole.matrix, gap=1e-4, seconds=60)
         self.signed = np.round(self.optimum.x[whole.committed.signed])
-        self.homes = np.round(self.optimum.x[whole.home])
+        sites = whole.opened[whole.sites_opened]
+        self.held = np.round(self.optimum.x[np.append(whole.home, sites)])  # homes, opened sites
 
     def least_signing(self, tier):
         """What plans that sign a tier cost at least."""
@@ -43,7 +44,7 @@ class Market:
         return highs.solve(whole.matrix._replace(lower=held), gap=1e-4, seconds=60).value
 
     def cuts(self, prices):
-        return Cuts(self.programme, self.arrays, self.means, prices, self.label)
+        return Cuts(self.programme, self.arrays, self.means, prices, self.label, self.tied)
 
     def raised(self, first):
         first.begin(self.relaxed.x[first.cuts.first])

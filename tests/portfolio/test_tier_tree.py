@@ -21,8 +21,8 @@ from armillary.portfolio.tier_tree import TierTree
 class Market(Staged):
     """A market with the plan that is its optimum, and a tree of all plans."""
 
-    def __init__(self, seed):
-        super().__init__(seed)
+    def __init__(self, seed, programme=None):
+        super().__init__(seed, programme)
         committed, m = self.means.committed, self.means.matrix
         lower, upper = (side[committed.signed].copy() for side in (m.lower, m.upper))
         self.every = Bounds(lower, upper, np.zeros(2))
@@ -92,19 +92,19 @@ def test_homes_part_plans_where_no_tier_is_left(here):
             break
         tree.step(perf_counter() + 30, here.optimum.value * 1.05)
         bounds.append(tree.bound)
-        with_it = [one for one in tree.open if one.homes is None
-                   or (np.isnan(one.homes) | (one.homes == here.homes)).all()]  # fmt: skip
+        with_it = [one for one in tree.open if one.held is None
+                   or (np.isnan(one.held) | (one.held == here.held)).all()]  # fmt: skip
         assert with_it
         assert min(one.bound for one in with_it) <= here.optimum.value * (1 + 1e-6)
-    home = tree.first.stage[tree._homes]
-    assert any(one.homes is not None for one in tree.open) or home == pytest.approx(np.round(home), abs=1e-6)
+    home = tree.first.stage[tree._held[: tree._runs]]
+    assert any(one.held is not None for one in tree.open) or home == pytest.approx(np.round(home), abs=1e-6)
     assert bounds == sorted(bounds)
     whole = here.tree([Bounds(here.signed, here.signed, np.zeros(2))], homes=False)
     for _ in range(30):
         if whole.over:
             break
         whole.step(perf_counter() + 30, here.optimum.value * 1.05)
-        assert all(one.homes is None for one in whole.open)
+        assert all(one.by != "home" for one in whole.open)
 
 
 def test_choices_near_by_differ_by_a_step_in_one_contract(here):
@@ -168,8 +168,9 @@ def test_one_of_a_set_is_signed_where_a_part_asks_for_it(here):
     signed = stage[here.sets[1]].max()
     assert (part.saved == math.inf) == (signed < 1 - 1e-6)
     if part.saved == math.inf:
-        assert here.sets[1][part.tier]
-        assert stage[part.tier] == signed
+        assert part.by == "tier"
+        assert here.sets[1][part.which]
+        assert stage[part.which] == signed
     # Of all plans that sign one of the set, none costs less.
     least = min(here.least_signing(tier) for tier in np.flatnonzero(here.sets[1]))
     assert part.bound <= least * (1 + 1e-6)

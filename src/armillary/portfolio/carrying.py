@@ -10,13 +10,14 @@ from armillary.portfolio.matrix import Bools
 
 
 def purchased(assembly: Assembly, x: Floats) -> dict[tuple[int, ...], float]:
-    """Units bought, by offer and quarter of start; set aside, by stream, site, SKU and quarter."""
+    """Units bought, by offer and quarter of start; set aside, by stream, site, SKU and quarter; exercised."""
     return dict(zip(keys(assembly), x[purchases_of(assembly)].tolist(), strict=True))
 
 
 def purchases_of(assembly: Assembly) -> Integers:
-    """Columns of units that are bought, and set aside for runs."""
-    return np.concatenate([assembly.bought.columns, assembly.bought.clusters.column])
+    """Columns of units that are bought, set aside for runs, and exercised."""
+    exercised = [one.units for one in assembly.bought.exercises]
+    return np.concatenate([assembly.bought.columns, assembly.bought.clusters.column, *exercised])
 
 
 def keys(assembly: Assembly) -> list[tuple[int, ...]]:
@@ -24,7 +25,10 @@ def keys(assembly: Assembly) -> list[tuple[int, ...]]:
     purchases, aside = assembly.bought.purchases, assembly.bought.clusters
     found: list[tuple[int, ...]] = list(zip(purchases.offer.tolist(), purchases.start.tolist(), strict=True))
     own = (aside.stream, aside.site, aside.sku, aside.quarter)
-    return found + list(zip(*(one.tolist() for one in own), strict=True))
+    found += zip(*(one.tolist() for one in own), strict=True)
+    for i, one in enumerate(assembly.bought.exercises):
+        found += [(-1, i, node) for node in range(len(one.units))]
+    return found
 
 
 def carried(coarse: Assembly, point: Floats, whole: Assembly) -> Floats:

@@ -24,8 +24,12 @@ from armillary.portfolio.records import Programme
 from armillary.portfolio.recourse import WORKERS
 from armillary.portfolio.takes import Takes, Where
 
-MEANS = ("use if opened", "give if opened", "use at home", "cluster or nothing", "idle", "use if signed")
+MEANS = ("use at home", "cluster or nothing", "idle", "use if signed")
 """Rows that hold in the mean of futures or for whole runs alone, which cuts leave out."""
+PARTS = ("use if opened", "give if opened")
+"""Rows that tie use to parts of sites that are opened."""
+ROOMY = 3.0
+"""Times all work of a stream that the power of a site has to suffice for, for that work to limit it. [-]"""
 
 
 def separable(programme: Programme, arrays: Arrays) -> bool:
@@ -48,6 +52,8 @@ class Cuts:
         Of its rows, in its relaxation.
     label : array
         `[quarter, future]` groups of futures that share cuts.
+    tied : bool
+        Whether work at a part of a site is no more than that part of all work.
 
     Attributes
     ----------
@@ -72,7 +78,13 @@ class Cuts:
     """
 
     def __init__(
-        self, programme: Programme, arrays: Arrays, assembly: Assembly, prices: Floats, label: Integers
+        self,
+        programme: Programme,
+        arrays: Arrays,
+        assembly: Assembly,
+        prices: Floats,
+        label: Integers,
+        tied: bool = True,
     ) -> None:
         self.arrays, self.assembly = arrays, assembly
         m = self.matrix = assembly.matrix
@@ -99,6 +111,7 @@ class Cuts:
         self.priced = np.where(listed, np.minimum(prices, 0.0), 0.0)
         self.dear = np.where(listed, arrays.factor[quarter] + self.priced, 0.0)
         left_out = _rows(m.row_blocks, size, MEANS)
+        left_out |= _roomy(assembly) if tied else _rows(m.row_blocks, size, PARTS)
         own = (quarter >= 0) & ~listed & ~left_out
         # Rows of a quarter to which use only adds hold for the first stage alone, too.
         adds = own & ~touched(used & (m.value < 0)) & np.isfinite(m.row_upper) & np.isneginf(m.row_lower)
@@ -131,10 +144,10 @@ class Cuts:
         ])  # fmt: skip
         # Use costs no less than what contracts count of it, where that is priced at no more than it costs.
         of, dear = quarter[listed], self.dear[listed]
-        tied = np.setdiff1d(np.arange(len(self.quarters)), of[dear < 0])
-        spent = [np.flatnonzero((of == t) & (dear > 0)) for t in tied]
+        alike = np.setdiff1d(np.arange(len(self.quarters)), of[dear < 0])
+        spent = [np.flatnonzero((of == t) & (dear > 0)) for t in alike]
         self._keep(
-            (self.groups + tied).tolist(), [0.0] * len(tied), [one + len(self.first) for one in spent],
+            (self.groups + alike).tolist(), [0.0] * len(alike), [one + len(self.first) for one in spent],
             [dear[one] for one in spent],
         )  # fmt: skip
 
@@ -284,6 +297,28 @@ def _rows(blocks: dict[str, slice], count: int, names: str | tuple[str, ...]) ->
     for name, block in blocks.items():
         found[block] = name.startswith(names)
     return found
+
+
+def _roomy(assembly: Assembly) -> Bools:
+    """Rows of a stream at a site that can do less than all of it: power alone leaves it room."""
+    m = assembly.matrix
+    size = len(m.row_lower)
+    column = np.repeat(np.arange(len(m.cost)), np.diff(m.start))
+    room, power = _rows(m.row_blocks, size, "use if opened"), _rows(m.row_blocks, size, "power")
+    opened = np.zeros(len(m.cost), bool)
+    opened[assembly.opened[assembly.sites_opened]] = True
+    # Of each row, what opening its site gives; of each column of use, what it takes of power, of how much.
+    given = np.zeros(size)
+    taken, there = np.zeros(len(m.cost)), np.full(len(m.cost), np.inf)
+    of_site = opened[column]
+    given[m.row[of_site]] = -m.value[of_site]
+    draws = power[m.row] & ~of_site
+    taken[column[draws]], there[column[draws]] = m.value[draws], given[m.row[draws]]
+    done = room[m.row] & ~of_site
+    most = np.zeros(size)
+    with np.errstate(divide="ignore"):
+        np.maximum.at(most, m.row[done], m.value[done] * there[column[done]] / taken[column[done]])
+    return room & (most < ROOMY * given)
 
 
 def _later(assembly: Assembly) -> tuple[Integers, Bools]:

@@ -27,6 +27,7 @@ from armillary.portfolio.plan import gap as gap_of
 from armillary.portfolio.records import Programme
 from armillary.portfolio.rounding import CLEAR, exchanged, rounded
 from armillary.portfolio.rounds import GROWTH, LEAST, Best, Rounds
+from armillary.portfolio.site_sets import LIKELY
 
 SEARCH_SHARE, EXCHANGE_SHARE, LAST_SHARE = 0.5, 0.4, 0.7
 """Of the time left, what may be taken to branch, to exchange sites, and to exchange sites where no bound is
@@ -46,8 +47,6 @@ LITTLE = 0.3
 NEXT, NEXT_SHARE, NEXT_MOST = 2.4, 0.1, 6.0
 """Columns of the next round against this one's; of the time left, what its relaxation may take, about, before
 cuts are made instead [-]; and what it may take however much is left [s]."""
-CHARGED = 0.01
-"""Part of all cost that opening a site may be for cuts to be made. [-]"""
 
 
 def decompose(programme: Programme, arrays: Arrays, gap: float, until: float) -> Best | None:
@@ -64,7 +63,7 @@ def decompose(programme: Programme, arrays: Arrays, gap: float, until: float) ->
                 rounds.bettered(*before)
             break
         slow = rounds.cutting(coarse)
-        rough = partial(rounds.planned, coarse, relaxed, quick=slow)
+        rough = partial(rounds.planned, coarse, relaxed, quick=slow and not rounds.charged)
         if slow:
             planned_and_bounded(rounds, coarse, relaxed, rough)
             if not rounds.finished() and rounds.left() > 0 and len(point := rough()):
@@ -111,8 +110,7 @@ class _Search(Rounds):
         """Whether the next relaxation takes too long, and sites cost little, as cuts open parts of them."""
         m = coarse.matrix
         charges = m.cost[m.blocks["opened"]]
-        if len(charges) and float(np.median(charges)) > CHARGED * self.bound:
-            return False
+        self.charge = float(np.median(charges)) / self.bound if len(charges) and self.bound > 0 else 0.0
         most = max(self.left(), LEAST if self.best is None else 0.0)
         slow = self.pace * (NEXT * len(m.cost)) ** GROWTH > min(NEXT_SHARE * most, NEXT_MOST)
         return slow and separable(self.programme, self.arrays)
@@ -135,7 +133,8 @@ class _Search(Rounds):
         if len(point) and left > 0 and gap_of(float(m.cost @ point), self.bound) > EXCHANGED:
             self.tried = set()
             seconds = left * EXCHANGE_SHARE
-            point = exchanged(programme, arrays, coarse, point, relaxed.x, seconds, self.tried)
+            most = LIKELY if self.charged and self.cutting(coarse) else None
+            point = exchanged(programme, arrays, coarse, point, relaxed.x, seconds, self.tried, most)
         return point
 
     def bettered(self, coarse: Assembly, point: Floats, relaxed: Floats) -> None:

@@ -86,6 +86,8 @@ class FirstStage:
         Its columns, and those of what is spent at list prices, in the rows that hold for it alone.
     worth : array
         Of what is spent, by listed row, in the last bound.
+    reduced, proved : array, float
+        Reduced costs of its columns there, and the bound.
     missing : bool
         Whether purchases were missing the last time, which are there the next.
     bought : array
@@ -132,6 +134,7 @@ class FirstStage:
         self._stage, self._use = np.zeros(len(self.part.cost)), np.zeros(cuts.groups)
         self._listed = row  # rows of what is spent
         self.worth = -cuts.priced[listed]
+        self.reduced, self.proved = np.zeros(len(self.part.cost)), -math.inf
 
     def copied(self) -> Self:
         """The same with cuts and a programme of its own, from where this is."""
@@ -139,8 +142,9 @@ class FirstStage:
         other.cuts = self.cuts.copied()
         part = self.part
         other.part = part._replace(
-            lower=part.lower.copy(), upper=part.upper.copy(), row_lower=part.row_lower.copy()
-        )
+            lower=part.lower.copy(), upper=part.upper.copy(), row_lower=part.row_lower.copy(),
+            row_upper=part.row_upper.copy(),
+        )  # fmt: skip
         other.buys, other._stage = self.buys.copy(), self._stage.copy()
         other.missing = True  # it is built when it is solved
         return other
@@ -168,6 +172,16 @@ class FirstStage:
             place = np.cumsum(self._rows) - 1
             for row in rows[self._rows[rows]]:
                 self._model.row_bounds(int(place[row]), float(self.part.row_lower[row]), np.inf)
+
+    def count(self, fewest: float, most: float) -> None:
+        """How many sites are opened, of those that it costs something to open."""
+        of_all = self.cuts.matrix.row_blocks["sites opened"].start
+        if not self.cuts.alone[of_all]:
+            return
+        row = int(self.cuts.alone[:of_all].sum())
+        self.part.row_lower[row], self.part.row_upper[row] = fewest, most
+        if not self.missing and self._rows[row]:
+            self._model.row_bounds(int((np.cumsum(self._rows) - 1)[row]), fewest, most)
 
     @property
     def place(self) -> Place:
@@ -366,16 +380,17 @@ class FirstStage:
         fixed = float(cuts.constant @ weight) + float((LEAST * (1 - np.minimum(total, 1.0))).sum())
         cost = part.cost + self._sums.back(cuts.back(weight))
         prices = self._completed(cost, prices)
-        reduced = cost - part.back(prices)
+        self.reduced = reduced = cost - part.back(prices)
         with np.errstate(invalid="ignore"):
             paid = np.where(prices > 0, prices * part.row_lower, prices * part.row_upper)
             saved = np.where(reduced > 0, reduced * part.lower, reduced * part.upper)
         saved[(~np.isfinite(saved) & (np.abs(reduced) <= TOLERANCE)) | (reduced == 0)] = 0.0
         fixed += float(np.where(prices == 0, 0.0, paid).sum())
+        self.proved = fixed + float(saved.sum())
         out = np.flatnonzero(self.bought & ~self.buys & (saved < 0))
         out = out[np.argsort(saved[out], kind="stable")]
         worth = -float(saved[out].sum())
-        return fixed + float(saved.sum()), out[:MORE] if worth > MISSING * abs(found.value) else out[:0]
+        return self.proved, out[:MORE] if worth > MISSING * abs(found.value) else out[:0]
 
     def _completed(self, cost: Floats, prices: Floats) -> Floats:
         """Prices of rows that the model does not have: what the columns that are out would pay.

@@ -170,10 +170,12 @@ class InOut(FirstStage):
         float
             What all plans cost at least. [scaled money]
         """
-        bound, still, rough = -math.inf, 0, far
+        bound, still, rough, before = -math.inf, 0, far, math.inf
         while True:
             found = self.solved(until - perf_counter())
             rises = found.bound >= bound + slow * abs(found.bound)
+            rises |= rough and self.least <= before - slow * abs(before)  # it comes nearer
+            before = self.least
             still = 0 if rises or self.missing else still + 1  # with purchases that are missing it may fall
             bound = max(bound, found.bound)
             if found.status != "optimal" or still == STILL or perf_counter() > until:

@@ -98,15 +98,20 @@ class Quarter:
         chance: Floats,
     ) -> None:
         m, futures = assembly.matrix, arrays.demand.shape[2]
+        self._share, self._chance, self._worth = share, chance, arrays.value
         self.rows, self.adds = np.flatnonzero(rows), adds[rows]
         at = {
             name: np.flatnonzero((self.rows >= block.start) & (self.rows < block.stop))
             for name, block in m.row_blocks.items()
         }
         none = np.zeros(0, np.int64)
-        self.asked, self.given, self.share, self.power, self.networks = (
-            at.get(name, none) for name in ("demand", "given by", "share", "power", "all at home")
+        self.asked, self.given, self.share, self.power, self.networks, self.rooms = (
+            at.get(name, none)
+            for name in ("demand", "given by", "share", "power", "all at home", "use if opened")
         )
+        given = [at.get(f"give if opened {p}", none) for p in range(len(self.given))]
+        self._givers = np.array([p for p, row in enumerate(given) if len(row)], np.int64)
+        self.shares = np.concatenate([none, *given])
         # Units of an offer or a pool; and of an offer at a site that is opened, which are within the others.
         units = (
             np.concatenate([at.get("capacity", none), at.get("pool", none)]),
@@ -120,12 +125,12 @@ class Quarter:
             if not self._more[w]:
                 self.high[:, row] = arrays.demand[w, number]
         self._listed = m.part(columns, listed)
+        self._grows = self._growing(arrays, assembly, number)
         self._adds(m.part(first, rows), assembly, number, first)
         unmet = np.searchsorted(columns, assembly.unmet[:, number])
         self._sites, self._use = self._grouped(unmet, *units)
         self._penalty = self.part.cost[unmet]
         self._beyond = self.part.cost[-1] if len(self.share) else 0.0
-        self._share, self._chance = share, chance
         opened = np.zeros(len(first))
         opened[np.searchsorted(first, assembly.opened[assembly.sites_opened])] = 1.0
         self._little = LITTLE * np.maximum(-self._added(opened)[0], 0.0)
@@ -160,18 +165,43 @@ class Quarter:
         self._start = np.searchsorted(self._column, np.arange(len(self.columns) + 1))
         self._nodes = [(each, np.searchsorted(self.columns, where)) for each, where in self._nodes]
 
+    def _growing(self, arrays: Arrays, assembly: Assembly, number: int) -> Floats:
+        """What the first stage adds to rows in each future, as a share of what it does in their mean.
+
+        Opened sites give room for all work of a stream, or for a provider's share of all work.
+        """
+        demand = arrays.demand[:, number]
+        mean = demand @ self._chance
+        grows = np.ones(self.low.shape)
+        column = np.repeat(np.arange(len(self.part.cost)), np.diff(self.part.start))
+        stream = np.full(len(self.part.cost), -1)
+        place = np.full(len(self.rows), -1)
+        place[self.asked] = np.arange(len(self.asked))
+        asked = place[self.part.row] >= 0
+        stream[column[asked]] = place[self.part.row[asked]]
+        of = np.zeros(len(self.rows), np.int64)
+        of[self.part.row] = stream[column]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            each = np.where(mean[:, None] > 0, demand / mean[:, None], 1.0)
+        grows[:, self.rooms] = each[of[self.rooms]].T
+        spread = np.where(arrays.cluster > 0, 0.0, arrays.value)
+        runs = float(np.where(arrays.cluster > 0, arrays.value, 0.0) @ demand.max(1))
+        if len(self.shares) and (whole := float(spread @ mean) + runs) > 0:
+            grows[:, self.shares] = ((spread @ demand + runs) / whole)[:, None]
+        return grows
+
     def _added(self, first: Floats) -> Floats:
         """To rows by a first stage, `[future, row]`."""
         point = first[self.columns]
         alike = sums(self._row, self._value * point[self._column], len(self.rows))
-        added = np.repeat(alike[None], len(self.low), 0)
+        added = alike * self._grows
         for each, where in self._nodes:
             added += point[where][:, None] * each
         return added
 
     def _grouped(
         self, unmet: Integers, units: Integers, opened: Integers
-    ) -> tuple[tuple[Integers, ...], tuple[Floats | Integers, ...]]:
+    ) -> tuple[tuple[Integers | Bools, ...], tuple[Floats | Integers, ...]]:
         """Items of use by site and group of units, as `responses.respond` reads them."""
         part, count = self.part, len(self.part.cost)
         column = np.repeat(np.arange(count), np.diff(part.start))
@@ -193,17 +223,27 @@ class Quarter:
         counts = np.repeat(np.arange(len(self._listed.cost)), np.diff(self._listed.start))
         account[counts], listed[counts] = self._listed.row, -self._listed.value
         items = np.setdiff1d(np.flatnonzero(stream >= 0), unmet)
-        key = np.column_stack([site, of(units)[0], of(opened)[0]])[items]
+        room = of(self.rooms)[0]
+        # Without power that is limited, it is what is opened that says which items are of one site.
+        opens = np.full(len(self.rows), -1)
+        opens[self._row] = self._column
+        there = np.where((site < 0) & (room >= 0), len(self.rows) + opens[room], site)
+        key = np.column_stack([there, of(units)[0], of(opened)[0]])[items]
         order = np.lexsort(key.T[::-1])
         items, key = items[order], key[order]
         group = np.flatnonzero(np.append(True, (key[1:] != key[:-1]).any(1))[: len(items)])
         where = key[group, 0]
         block = np.flatnonzero(np.append(True, (where[1:] != where[:-1]) | (where[1:] < 0))[: len(group)])
-        sites = (
-            where[block], np.append(block, len(group)), key[group, 1:].copy(), np.append(group, len(items))
-        )  # fmt: skip
+        begins, ends = np.append(group, len(items)), np.append(block, len(group))
+        mine = np.repeat(np.arange(len(group)), np.diff(begins))
+        rooms = np.full((len(block), len(self.asked)), -1)
+        rooms[np.repeat(np.arange(len(block)), np.diff(ends))[mine], stream[items]] = room[items]
+        power = np.where(where[block] < len(self.rows), where[block], -1)
+        sites = power, ends, key[group, 1:].copy(), begins, mine, np.any(rooms >= 0, 1), rooms
         each = (stream, provider, network, account, work, value, watts, listed, part.upper)
         self._items = items
+        blocks = np.bincount(np.repeat(np.arange(len(block)), np.diff(ends))[mine])
+        self._widest = int(np.diff(ends).max(initial=0)), int(blocks.max(initial=0))
         return sites, tuple(one[items] for one in each)
 
     def cut(self, first: Floats, groups: Integers | None = None, dearer: Floats | None = None) -> Cut:
@@ -228,28 +268,37 @@ class Quarter:
             low, supply = weight @ self._finite(low), weight @ self._finite(supply)
             order = np.argsort(weight @ np.argsort(order), kind="stable")
         count, futures = len(use[0]), len(low)
+        streams, shares = len(self.asked), len(self.given)
+        tall = 2 + streams + self._widest[0] + self._widest[1]
         scratch = (
-            *(np.zeros(count) for _ in range(3)), np.zeros(len(self._sites[2])), np.zeros(count, np.int64)
+            *(np.zeros(count) for _ in range(3)), np.zeros(len(self._sites[2])), np.zeros(streams),
+            np.zeros(count, np.int64), np.zeros((tall, tall + self._widest[1])), np.zeros(tall, np.int64),
         )  # fmt: skip
-        known = np.zeros((futures, len(self.asked) + len(self.given) + len(self.networks)))
+        known = np.zeros((futures, streams + 2 * shares + len(self.networks)))
         begun, prices = known.copy(), np.zeros(low.shape)
         none = np.zeros((futures, known.shape[1] + 1, known.shape[1])), np.zeros(futures, np.int64)
         mixes, spent = self._mixed.setdefault(futures, none), np.zeros((futures, len(listed.row_lower)))
         paying = spent.copy()
         if dearer is not None:
             mixes = mixes[0].copy(), mixes[1].copy()
+        # Where few sites are opened by parts, a provider may give less than its share of all.
+        alone = np.full((futures, shares), np.inf)
+        alone[:, self._givers] = supply[:, self.shares]
+        every = low[:, self.asked] @ self._worth - low[:, self.given].sum(1)
+        alone[alone >= self._share * every[:, None]] = np.inf
         asked, given = (np.ascontiguousarray(low[order][:, rows]) for rows in (self.asked, self.given))
         prices[order] = priced(
             self._sites, use, np.take(cost[order] if len(cost) > 1 else cost, self._items, 1),
-            supply[order] + self._little, asked, self._more, -given,
+            supply[order] + self._little, asked, self._more, -given, alone[order],
             (self.networks, self._penalty, self._share, self._beyond), begun, mixes, scratch, paying,
         )  # fmt: skip
         known[order], spent[order] = begun, paying
-        streams, shares = len(self.asked), len(self.given)
         over = known[:, streams : streams + shares]
         prices[:, self.asked] = known[:, :streams]
+        alone = known[:, streams + shares : streams + 2 * shares]
         prices[:, self.share] = -over
-        prices[:, self.given] = self._share * over.sum(1, keepdims=True) - over
+        prices[:, self.shares] = -alone[:, self._givers]
+        prices[:, self.given] = self._share * over.sum(1, keepdims=True) - over - alone
         if groups is not None:
             prices, spent = prices[groups], spent[groups]
         return self.proven(prices, cost)._replace(spent=spent)
@@ -271,7 +320,7 @@ class Quarter:
         with np.errstate(invalid="ignore"):
             fixed = np.where(prices > 0, prices * self.low, np.where(prices < 0, prices * self.high, 0.0))
             saved = np.where(reduced < 0, reduced * part.upper, 0.0)
-        slope = -paid(prices, self._row, self._value, self._start)
+        slope = -paid(prices * self._grows, self._row, self._value, self._start)
         for each, where in self._nodes:
             np.add.at(slope, (futures, where), -(prices @ each))
         return Cut(fixed.sum(1) + saved.sum(1), self.columns, slope)

@@ -29,6 +29,8 @@ MEANS = (
 """Rows over the mean of futures (in one future: what is closed is not used), and rows of risk."""
 FEASIBLE = 1e-5
 """Of rows and bounds, in scaled units; HiGHS holds those of its own, unscaled, to 1e-7. [-]"""
+ROUNDED = 3e-7
+"""Part of what is taken by which more may be taken than there is: less than what `holds` lets pass. [-]"""
 SERVED = 1e-6
 """Share of a demand from which a run counts as served. [-]"""
 
@@ -162,7 +164,11 @@ def recourse(
     used = np.flatnonzero((futured.column != SHARED) & ~closed(programme, arrays, assembly, shared))
     order = used[np.argsort(futured.column[used], kind="stable")]
     bounds = np.searchsorted(futured.column[order], np.arange(futured.column.max() + 2))
-    held = m._replace(row_lower=m.row_lower - left, row_upper=m.row_upper - left)
+    # What is shared may take a little more than there is, by the tolerance of a solver.
+    lower, upper, little = m.row_lower - left, m.row_upper - left, ROUNDED * (1 + np.abs(left))
+    lower[(lower > 0) & (lower < little)] = 0.0
+    upper[(upper < 0) & (upper > -little)] = 0.0
+    held = m._replace(row_lower=lower, row_upper=upper)
 
     def several(futures: Integers) -> list[tuple[Integers, Bools, highs.Solved]]:
         """Of some futures, one after the other: up to the first without any use."""

@@ -30,27 +30,57 @@ SHUT = -1.0
 
 
 @numba.njit(cache=True, nogil=True)
+def minimised(table, basis, height, width):  # type: ignore[no-untyped-def]
+    """The simplex method on a table whose last row is reduced cost, and whose column 0 is what there is."""
+    for _ in range(PIVOTS):
+        column, least = -1, -SMALL
+        for c in range(1, width):
+            if table[height, c] < least:
+                column, least = c, table[height, c]
+        if column < 0:
+            return
+        row, step = -1, np.inf
+        for r in range(height):
+            if table[r, column] > SMALL and max(table[r, 0], 0.0) < step * table[r, column]:
+                row, step = r, max(table[r, 0], 0.0) / table[r, column]
+        if row < 0:
+            return
+        entry = table[row, column]
+        for c in range(width):
+            table[row, c] /= entry
+        for r in range(height + 1):
+            factor = table[r, column]
+            if r != row and factor != 0:
+                for c in range(width):
+                    table[r, c] -= factor * table[row, c]
+        basis[row] = column
+
+
+@numba.njit(cache=True, nogil=True)
 def respond(sites, use, cost, blocks, supply, price, credit, toll, scratch, filled, prices, last):  # type: ignore[no-untyped-def]
-    """What sites do at some prices, and what their power and units are worth.
+    """What sites do at some prices, and what their power, units and room are worth.
 
     sites : of each block of groups, its row of power (-1: none) and where it begins; of each group, its two
-    rows of units (-1: none; the later one is within the other) and where it begins.
+    rows of units (-1: none; the later one is within the other) and where it begins; of each item, its group;
+    of each block, whether its room is limited, and the row of that for each stream (-1: no limit)
+    `[block, stream]`.
     use : of each item, its stream, provider (-1: none counts), row of its network (-1: any will do), account
     (-1: none), work, value, power, list price, and most of it.
     cost : of each item.
     blocks : which.
-    supply : `[row]` power and units that there are.
+    supply : `[row]` power, units and room that there are.
     price, credit, toll : of work `[stream]`, of value that is given `[provider]`, of work at a network, by
     its row `[row]`.
-    scratch : to work in, three of `[item]`, one of `[group]`, and numbers of items `[item]`.
+    scratch : to work in, three of `[item]`, one of `[group]`, one of `[stream]`, numbers of items `[item]`,
+    and a table and its basis, as of `minimised`.
     filled : work `[stream]`, value `[provider]`, work at a network `[row]`, at list prices `[account]`.
-    prices : of rows of power, units and networks `[row]`; filled if it is the `last` time.
+    prices : of rows of power, units, room and networks `[row]`; filled if it is the `last` time.
 
     Gives what it costs.
     """
-    power_row, block, rows, group = sites
+    power_row, block, rows, group, mine, limited, rooms = sites
     stream, provider, network, account, output, worth, power, listed, most = use
-    gain, rate, amount, left, line = scratch
+    gain, rate, amount, left, room, line, _, _ = scratch
     done, given, placed, spent = filled
     done[:] = 0.0
     given[:] = 0.0
@@ -88,19 +118,34 @@ def respond(sites, use, cost, blocks, supply, price, credit, toll, scratch, fill
                     k -= 1
                 rate[k], line[k] = a_watt, i
                 count += 1
-        there = supply[power_row[b]] if power_row[b] >= 0 else np.inf
-        watt = 0.0  # what power is worth
-        for k in range(count):
-            i, g = line[k], block[b]
-            while i >= group[g + 1]:
-                g += 1
-            some = min(most[i], left[g])
+        if limited[b]:
+            for w in range(len(room)):
+                room[w] = np.inf
+                if rooms[b, w] >= 0:
+                    room[w] = supply[rooms[b, w]]
+                    if last:
+                        prices[rooms[b, w]] = 0.0
+        whole = supply[power_row[b]] if power_row[b] >= 0 else np.inf
+        there, watt, over, full = whole, 0.0, False, False  # what power is left, and what it is worth
+        number = 0  # of items that do something
+        while number < count and not over and not full:
+            i = line[number]
+            some = min(most[i], left[mine[i]])
             over = power[i] > 0 and power[i] * some >= there
             if over:
-                some, watt = there / power[i], rate[k]
+                some, watt = there / power[i], rate[number]
             amount[i] = some
             there -= power[i] * some
-            left[g] -= some
+            left[mine[i]] -= some
+            number += 1
+            if limited[b]:
+                room[stream[i]] -= output[i] * some
+                full = room[stream[i]] < 0
+        if full:
+            number = count
+            watt = fitted(b, sites, use, supply, whole, scratch, count, prices, last)
+        for k in range(number):
+            i, some = line[k], amount[line[k]]
             done[stream[i]] += output[i] * some
             paid += cost[i] * some
             if provider[i] >= 0:
@@ -109,15 +154,13 @@ def respond(sites, use, cost, blocks, supply, price, credit, toll, scratch, fill
                 placed[network[i]] += output[i] * some
             if account[i] >= 0:
                 spent[account[i]] += listed[i] * some
-            if over:
-                break
         if not last:
             continue
         if power_row[b] >= 0:
             prices[power_row[b]] = -watt
         for g in range(block[b], block[b + 1]):
             unit = rows[g, 1] if rows[g, 1] >= 0 else rows[g, 0]
-            if unit >= 0 and left[g] <= 0:
+            if unit >= 0 and left[g] <= 0 and not full:
                 for i in range(group[g], group[g + 1]):
                     shut = network[i] >= 0 and toll[network[i]] == SHUT
                     if amount[i] < most[i] and not shut:
@@ -130,30 +173,59 @@ def respond(sites, use, cost, blocks, supply, price, credit, toll, scratch, fill
 
 
 @numba.njit(cache=True, nogil=True)
-def minimised(table, basis, height, width):  # type: ignore[no-untyped-def]
-    """The simplex method on a table whose last row is reduced cost, and whose column 0 is what there is."""
-    for _ in range(PIVOTS):
-        column, least = -1, -SMALL
-        for c in range(1, width):
-            if table[height, c] < least:
-                column, least = c, table[height, c]
-        if column < 0:
-            return
-        row, step = -1, np.inf
-        for r in range(height):
-            if table[r, column] > SMALL and max(table[r, 0], 0.0) < step * table[r, column]:
-                row, step = r, max(table[r, 0], 0.0) / table[r, column]
-        if row < 0:
-            return
-        entry = table[row, column]
-        for c in range(width):
-            table[row, c] /= entry
-        for r in range(height + 1):
-            factor = table[r, column]
-            if r != row and factor != 0:
-                for c in range(width):
-                    table[r, c] -= factor * table[row, c]
-        basis[row] = column
+def fitted(b, sites, use, supply, whole, scratch, count, prices, last):  # type: ignore[no-untyped-def]
+    """What a block does where room is full, by the simplex method, in place of `scratch`'s amounts.
+
+    Gives what power is worth; prices of units and room are filled if it is the `last` time.
+    """
+    _, block, rows, _, mine, _, rooms = sites
+    stream, _, _, _, output, _, power, _, most = use
+    gain, _, amount, left, room, line, table, basis = scratch
+    first = block[b]
+    for g in range(first, block[b + 1]):
+        left[g] = np.inf
+        for r in rows[g]:
+            if r >= 0:
+                left[g] = min(left[g], supply[r])
+    for w in range(len(room)):
+        room[w] = supply[rooms[b, w]] if rooms[b, w] >= 0 else np.inf
+    # Rows of power, of room, of units, and of items that nothing else limits; slack of each after the items.
+    streams, groups = len(room), block[b + 1] - first
+    height, width = 1 + streams + groups + count, 1 + count + 1 + streams + groups + count
+    table[: height + 1, :width] = 0.0
+    for k in range(count):
+        i, w, g = line[k], 1 + stream[line[k]], 1 + streams + mine[line[k]] - first
+        alone = most[i] < left[mine[i]] and most[i] * output[i] < room[stream[i]]
+        table[height, 1 + k] = -gain[i]
+        table[0, 1 + k] = power[i] if whole < np.inf else 0.0
+        table[w, 1 + k] = output[i] if room[stream[i]] < np.inf else 0.0
+        table[g, 1 + k] = 1.0 if left[mine[i]] < np.inf else 0.0
+        table[1 + streams + groups + k, 1 + k] = 1.0 if alone else 0.0
+        table[1 + streams + groups + k, 0] = most[i]
+    table[0, 0] = whole if whole < np.inf else 0.0
+    for w in range(streams):
+        table[1 + w, 0] = room[w] if room[w] < np.inf else 0.0
+    for g in range(groups):
+        table[1 + streams + g, 0] = left[first + g] if left[first + g] < np.inf else 0.0
+    for r in range(height):
+        basis[r] = 1 + count + r
+        table[r, basis[r]] = 1.0
+    minimised(table, basis, height, width)
+    for k in range(count):
+        amount[line[k]] = 0.0
+    for r in range(height):
+        if basis[r] <= count:
+            amount[line[basis[r] - 1]] = max(table[r, 0], 0.0)
+    if last:
+        slack = table[height, 1 + count :]
+        for w in range(streams):
+            if rooms[b, w] >= 0:
+                prices[rooms[b, w]] = -slack[1 + w]
+        for g in range(groups):
+            r = rows[first + g, 1] if rows[first + g, 1] >= 0 else rows[first + g, 0]
+            if r >= 0:
+                prices[r] = -slack[1 + streams + g]
+    return table[height, 1 + count]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -166,7 +238,7 @@ def begun(table, basis, asked, more, rooms, elastic, penalty, beyond):  # type: 
     streams, limits = len(asked), len(rooms)
     height = streams + limits + 1
     nothing = 1 + 2 * streams + 2 * limits
-    table[:] = 0.0
+    table[: height + 1, : nothing + 1] = 0.0
     for w in range(streams):
         sign = 1.0 if asked[w] >= 0 else -1.0
         table[w, 0], table[w, 1 + w], table[w, 1 + streams + w] = sign * asked[w], sign, -sign
@@ -194,7 +266,7 @@ def begun(table, basis, asked, more, rooms, elastic, penalty, beyond):  # type: 
 
 
 @numba.njit(cache=True, nogil=True)
-def priced(sites, use, cost, supply, asked, more, counted, limits, known, mixes, scratch, spent):  # type: ignore[no-untyped-def]
+def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known, mixes, scratch, spent):  # type: ignore[no-untyped-def]
     """Prices of rows at which use costs what it does at least.
 
     sites, use, scratch : as of `respond`.
@@ -202,10 +274,12 @@ def priced(sites, use, cost, supply, asked, more, counted, limits, known, mixes,
     supply : `[future, row]`.
     asked, more : work that the first stage does not do `[future, stream]`; if more may be done `[stream]`.
     counted : `[future, provider]` value that the first stage gives.
+    shares : `[future, provider]` value that a provider may give at most; infinite where that is a share of
+    what all of them give.
     limits : rows of networks at which a run may have its place; penalty of work that is not done `[stream]`;
     share of value that a provider may give, and price of value beyond it.
-    known : `[future, stream, provider and network]` prices that are found; filled.
-    mixes : `[future, ., stream, provider and network]` prices of the responses that are mixed, and how many
+    known : `[future, stream, provider, provider by itself and network]` prices that are found; filled.
+    mixes : `[future, ., price]` prices of the responses that are mixed, and how many
     there are `[future]`. Where there are any, they are begun with, else those of the future before; filled.
     spent : `[future, account]` at list prices by such use; filled.
 
@@ -214,7 +288,7 @@ def priced(sites, use, cost, supply, asked, more, counted, limits, known, mixes,
     networks, penalty, share, beyond = limits
     futures, streams = asked.shape
     providers, most = counted.shape[1], len(networks)
-    tall = streams + providers + most + 1
+    tall = streams + 2 * providers + most + 1
     mixed, several = mixes
     table = np.zeros((tall + 1, 3 * tall + ASKED + 4))
     basis = np.zeros(tall, np.int64)
@@ -224,7 +298,7 @@ def priced(sites, use, cost, supply, asked, more, counted, limits, known, mixes,
     done, given, placed = np.zeros(streams), np.zeros(providers), np.zeros(supply.shape[1])
     prices = np.zeros(supply.shape)
     credit, toll = np.zeros(providers), np.zeros(supply.shape[1])
-    rooms, open_at = np.zeros(providers + most), np.zeros(most, np.int64)
+    rooms, held_at = np.zeros(2 * providers + most), np.zeros(2 * providers + most, np.int64)
     paying = np.zeros(spent.shape[1])
     value, now = np.zeros(tall), np.zeros(known.shape[1])
     every = np.arange(len(sites[0]))
@@ -234,17 +308,21 @@ def priced(sites, use, cost, supply, asked, more, counted, limits, known, mixes,
         if several[f] > 0:
             starts = several[f]
             begin[:starts] = mixed[f, :starts]
-        opened = 0
-        for n in range(most):
-            if supply[f, networks[n]] > SMALL:
-                open_at[opened] = n
-                rooms[providers + opened] = supply[f, networks[n]]
-                opened += 1
         total = 0.0
         for p in range(providers):
             total += counted[f, p]
         for p in range(providers):
-            rooms[p] = share * total - counted[f, p]
+            rooms[p], held_at[p] = share * total - counted[f, p], p
+        elastic = providers
+        for p in range(providers):
+            if shares[f, p] < np.inf:
+                rooms[elastic], held_at[elastic] = shares[f, p] - counted[f, p], providers + p
+                elastic += 1
+        held = elastic
+        for n in range(most):
+            if supply[f, networks[n]] > SMALL:
+                rooms[held], held_at[held] = supply[f, networks[n]], 2 * providers + n
+                held += 1
         # Closed sites have so little power that they matter to prices alone.
         lit = 0
         for b in range(len(every)):
@@ -252,8 +330,7 @@ def priced(sites, use, cost, supply, asked, more, counted, limits, known, mixes,
             if row < 0 or supply[f, row] > SMALL:
                 live[lit] = b
                 lit += 1
-        held = providers + opened
-        height = begun(table, basis, asked[f], more, rooms[:held], providers, penalty, beyond)
+        height = begun(table, basis, asked[f], more, rooms[:held], elastic, penalty, beyond)
         free = 1 + 2 * streams
         nothing = free + 2 * held
         width = nothing + 1
@@ -263,27 +340,30 @@ def priced(sites, use, cost, supply, asked, more, counted, limits, known, mixes,
             fresh = asks < starts
             if fresh:
                 now[:] = begin[asks]
+                for p in range(providers):
+                    if shares[f, p] == np.inf:
+                        now[streams + providers + p] = 0.0
             elif asks <= ASKED:
                 minimised(table, basis, height, width)
                 for w in range(streams):
                     now[w] = min(penalty[w] - table[height, 1 + w], penalty[w])
                     if more[w]:
                         now[w] = max(now[w], 0.0)
-                for p in range(providers):
-                    now[streams + p] = min(max(table[height, free + p], 0.0), beyond * (1 - SMALL))
-                for n in range(opened):
-                    now[streams + providers + open_at[n]] = max(table[height, free + providers + n], 0.0)
+                now[streams:] = 0.0
+                for p in range(held):
+                    dearest = beyond * (1 - SMALL) if p < elastic else np.inf
+                    now[streams + held_at[p]] = min(max(table[height, free + p], 0.0), dearest)
             else:
                 now[:] = known[f]  # for the prices of rows
             over = 0.0
             for p in range(providers):
-                over += now[streams + p]
+                over += share * now[streams + p]
             for p in range(providers):
-                credit[p] = share * over - now[streams + p]
+                credit[p] = over - now[streams + p] - now[streams + providers + p]
             for n in range(most):
                 toll[networks[n]] = SHUT
-            for n in range(opened):
-                toll[networks[open_at[n]]] = now[streams + providers + open_at[n]]
+            for p in range(elastic, held):
+                toll[networks[held_at[p] - 2 * providers]] = now[streams + held_at[p]]
             blocks = every if asks > ASKED else live[:lit]
             paid = respond(
                 sites,
@@ -306,8 +386,10 @@ def priced(sites, use, cost, supply, asked, more, counted, limits, known, mixes,
                 least += now[w] * (asked[f, w] - done[w])
             for p in range(providers):
                 least -= credit[p] * (given[p] + counted[f, p])
-            for n in range(opened):
-                r = networks[open_at[n]]
+                if shares[f, p] < np.inf:
+                    least -= now[streams + providers + p] * shares[f, p]
+            for p in range(elastic, held):
+                r = networks[held_at[p] - 2 * providers]
                 least += toll[r] * (placed[r] - supply[f, r])
             if least > best:
                 best = least
@@ -324,10 +406,13 @@ def priced(sites, use, cost, supply, asked, more, counted, limits, known, mixes,
             for p in range(providers):
                 total += given[p]
             value[:streams] = done
-            for p in range(providers):
-                value[streams + p] = given[p] - share * total
-            for n in range(opened):
-                value[streams + providers + n] = placed[networks[open_at[n]]]
+            for p in range(held):
+                if p < providers:
+                    value[streams + p] = given[p] - share * total
+                elif p < elastic:
+                    value[streams + p] = given[held_at[p] - providers]
+                else:
+                    value[streams + p] = placed[networks[held_at[p] - 2 * providers]]
             for r in range(height + 1):
                 entry = table[r, nothing] + (paid if r == height else 0.0)
                 for w in range(streams):
@@ -367,9 +452,17 @@ def compiled() -> float:
     """Seconds that a first use takes to compile; after that it starts at once."""
     began = perf_counter()
     none, one = np.zeros(0, np.int64), np.zeros(1)
-    sites = none, np.zeros(1, np.int64), np.zeros((0, 2), np.int64), np.zeros(1, np.int64)
+    sites = (
+        none,
+        np.zeros(1, np.int64),
+        np.zeros((0, 2), np.int64),
+        np.zeros(1, np.int64),
+        none,
+        np.zeros(0, np.bool_),
+        np.zeros((0, 1), np.int64),
+    )
     use = none, none, none, none, *(np.zeros(0) for _ in range(5))
-    scratch = (*(np.zeros(0) for _ in range(4)), none)
+    scratch = (*(np.zeros(0) for _ in range(4)), np.zeros(1), none, np.zeros((0, 0)), none)
     row = np.zeros((1, 1))
     priced(
         sites,
@@ -379,9 +472,10 @@ def compiled() -> float:
         row.copy(),
         np.ones(1, np.bool_),
         row.copy(),
+        row.copy(),
         (none, one, 0.5, 1.0),
-        np.zeros((1, 2)),
-        (np.zeros((1, 3, 2)), np.zeros(1, np.int64)),
+        np.zeros((1, 3)),
+        (np.zeros((1, 4, 3)), np.zeros(1, np.int64)),
         scratch,
         row.copy(),
     )

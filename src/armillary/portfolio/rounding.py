@@ -140,6 +140,7 @@ def exchanged(
     relaxed: Floats,
     seconds: float,
     tried: set[bytes] | None = None,
+    most: int | None = None,
 ) -> Floats:
     """A point with other rights, tiers and sites, as long as one change at a time makes it cheaper.
 
@@ -163,7 +164,7 @@ def exchanged(
         for name, block in m.blocks.items()
         if name in ("signed", "rights", "opened") or name.startswith("whole ")
     }
-    order = np.lexsort((m.cost[m.blocks["opened"]], -relaxed[m.blocks["opened"]]))
+    order = np.lexsort((m.cost[m.blocks["opened"]], -relaxed[m.blocks["opened"]]))[:most]
     found, value = point, float(m.cost @ point)
     moves = _moves(assembly, held, order, tried)
     with ThreadPoolExecutor(WORKERS) as both:
@@ -208,20 +209,26 @@ def _changes(
         for change in (none, *({**none, i: 1.0} for i in mine if affordable[i])):
             if any(held["signed"][i] != value for i, value in change.items()):
                 yield "signed", change
-    opened = held["opened"] > 0.5
-    used, others = order[opened[order]][::-1].tolist(), order[~opened[order]].tolist()
+    for change in changes(held["opened"], order):
+        yield "opened", change
+
+
+def changes(opened: Floats, order: Integers) -> Iterator[dict[int, float]]:
+    """What may change in opened sites: they are closed, then exchanged, then opened."""
+    there = opened > 0.5
+    used, others = order[there[order]][::-1].tolist(), order[~there[order]].tolist()
     if used:
-        yield "opened", dict.fromkeys(used, 0.0)
+        yield dict.fromkeys(used, 0.0)
     else:  # a share of each provider may ask for two
         for pair in combinations(others[:FIRST_SITES], 2):
-            yield "opened", dict.fromkeys(pair, 1.0)
+            yield dict.fromkeys(pair, 1.0)
     for a in used:
-        yield "opened", {a: 0.0}
+        yield {a: 0.0}
     for b in others:
         for a in used:
-            yield "opened", {a: 0.0, b: 1.0}
+            yield {a: 0.0, b: 1.0}
     for b in others:
-        yield "opened", {b: 1.0}
+        yield {b: 1.0}
 
 
 def open_sites(arrays: Arrays, assembly: Assembly, x: Floats) -> Bools:

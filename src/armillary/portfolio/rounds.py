@@ -34,6 +34,8 @@ ROUNDED = 1e-9
 """By which a gap that is just reached may seem to be more. [-]"""
 GROWTH = 1.7
 """Power of the number of columns that the time of a linear programme goes with, about. [-]"""
+CHARGED = 0.01
+"""Part of all cost that opening a site may be for plans to be made without looking at sets of sites. [-]"""
 LEAST = 60.0
 """A plan is looked for this long, whatever the limit. [s]"""
 REFINE_SHARE = 0.25
@@ -64,6 +66,7 @@ class Rounds:
     chosen, homes : sites, tiers and rights of the last plan; networks of its runs.
     prices : of demand in it, `[stream, quarter, future]`.
     basis : of the first relaxation.
+    charge : part of all cost that opening a site is, half of them less and half of them more. [-]
     pricing : seconds that the last plan took.
     priced : choices that were tried.
     """
@@ -79,13 +82,18 @@ class Rounds:
         self.chosen: dict[str, Floats] = {}
         self.prices: Floats | None = None
         self.pace = self.slow = self.pricing = 0.0
-        self.counting = False
+        self.counting, self.charge = False, 0.0
         self.basis: highs.Basis | None = None
         self.tried: set[bytes] = set()
         self.priced: set[bytes] = set()
         quarters = programme.calendar.quarters
         fewer = (min(quarters * each, self.nodes.size) for each in STATES)
         self.sizes = sorted({*fewer, self.nodes.size})
+
+    @property
+    def charged(self) -> bool:
+        """Whether opening a site costs so much that sets of sites are looked at."""
+        return self.charge > CHARGED
 
     @property
     def value(self) -> float:
