@@ -17,7 +17,7 @@ from armillary.portfolio.decomposition import decompose
 from armillary.portfolio.dominance import undominated
 from armillary.portfolio.draft import Kept
 from armillary.portfolio.grouping import grouped
-from armillary.portfolio.recourse import by_future, holds, recourse
+from armillary.portfolio.recourse import SHARED, by_future, holds, recourse
 from armillary.portfolio.rounding import rounded
 from armillary.portfolio.states import exact, states
 
@@ -106,6 +106,26 @@ def test_recourse_finds_the_cost_of_the_optimal_first_stage():
     wrong = outcome.x.copy()
     wrong[whole.opened[whole.sites_opened]] = 0.0
     assert not holds(whole, wrong)
+
+
+def test_what_is_shared_may_take_a_little_more_than_there_is():
+    # Purchases of a solver fill a site's power to its tolerance, and a little beyond.
+    programme = market(2, 2, 4, 8, 4)._replace(contracts=())
+    scaled = arrays(programme)
+    whole = assemble(programme, scaled, exact(programme.futures))
+    m = whole.matrix
+    best, futured = highs.solve(m, gap=1e-6), by_future(programme, whole)
+    bought = whole.bought.columns[np.argmax(best.x[whole.bought.columns])]
+    entries = slice(m.start[bought], m.start[bought + 1])
+    cap = m._replace(row_upper=m.row_upper.copy())
+    row = m.row[entries][np.argmax(m.value[entries])]
+    shared = np.where(futured.column == SHARED, best.x, 0.0)
+    taken = float(m.times(shared)[row])
+    assert taken > 0
+    for by, feasible in ((1e-8, True), (1e-3, False)):
+        cap.row_upper[row] = taken * (1 - by)
+        outcome = recourse(programme, scaled, whole._replace(matrix=cap), futured, best.x)
+        assert outcome.feasible is feasible
 
 
 def test_rounds_that_end_early_leave_the_rest_to_the_search_of_the_whole(monkeypatch):

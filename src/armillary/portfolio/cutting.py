@@ -26,8 +26,8 @@ from armillary.portfolio.tier_tree import Part, TierTree
 
 SHORT = 6.0
 """Times the time of a relaxation that are too little to look at all plans before one is made. [-]"""
-ROOT_SHARE, MOVE_SHARE = 0.25, 0.3
-"""Of the time left, what cuts before plans are parted, and moving tiers or sites, may take. [-]"""
+ROOT_SHARE, MOVE_SHARE, SITE_SHARE = 0.25, 0.3, 0.4
+"""Of the time left, what cuts before plans are parted, moving tiers, and moving sites may take. [-]"""
 ROOT_SLOW, WIDE_SLOW = 3e-4, 3e-3
 """Rise of a bound in a round, as a share, where cuts are over: of the plans that seem best, of others. [-]"""
 ROOT_NEAR = 5e-3
@@ -140,10 +140,13 @@ class _Trees:
         until = perf_counter() + ROOT_SHARE * rounds.left()
         tree.begin(near, until, ROOT_SLOW, close=ROOT_NEAR if rounds.charged else 0.0)
         self.least = tree.first.least
-        mine = tree.copied()
-        with self.sharing:  # the other thread goes on with it
+        with self.sharing:
             self.bounds[0] = math.inf
-            self.get(1, tree)
+            if rounds.charged:  # the other thread makes plans
+                self.get(0, tree)
+            else:
+                mine = tree.copied()
+                self.get(1, tree)
         if not rounds.charged:
             with self.planning:
                 self.plan(mine, self.guessed)
@@ -155,7 +158,7 @@ class _Trees:
         if rounds.charged:
             with self.planning:
                 self.begun()
-            self.sites.moved(self.relaxed.x, perf_counter() + MOVE_SHARE * rounds.left())
+            self.sites.moved(self.relaxed.x, perf_counter() + SITE_SHARE * rounds.left())
         if others:
             factor, duals = rounds.arrays.factor, self.relaxed.duals
             prices = priced(rounds.programme, self.means, factor, duals, wide, every=True)
