@@ -111,7 +111,7 @@ class Cuts:
         self.priced = np.where(listed, np.minimum(prices, 0.0), 0.0)
         self.dear = np.where(listed, arrays.factor[quarter] + self.priced, 0.0)
         left_out = _rows(m.row_blocks, size, MEANS)
-        left_out |= _roomy(assembly) if tied else _rows(m.row_blocks, size, PARTS)
+        left_out |= _roomy(assembly, arrays.cluster > 0) if tied else _rows(m.row_blocks, size, PARTS)
         own = (quarter >= 0) & ~listed & ~left_out
         # Rows of a quarter to which use only adds hold for the first stage alone, too.
         adds = own & ~touched(used & (m.value < 0)) & np.isfinite(m.row_upper) & np.isneginf(m.row_lower)
@@ -299,8 +299,11 @@ def _rows(blocks: dict[str, slice], count: int, names: str | tuple[str, ...]) ->
     return found
 
 
-def _roomy(assembly: Assembly) -> Bools:
-    """Rows of a stream at a site that can do less than all of it: power alone leaves it room."""
+def _roomy(assembly: Assembly, runs: Bools) -> Bools:
+    """Rows of a stream at a site that are left out: of runs, and where power does not suffice for all of it.
+
+    Runs may do more than they are asked for in a future.
+    """
     m = assembly.matrix
     size = len(m.row_lower)
     column = np.repeat(np.arange(len(m.cost)), np.diff(m.start))
@@ -318,7 +321,11 @@ def _roomy(assembly: Assembly) -> Bools:
     most = np.zeros(size)
     with np.errstate(divide="ignore"):
         np.maximum.at(most, m.row[done], m.value[done] * there[column[done]] / taken[column[done]])
-    return room & (most < ROOMY * given)
+    of_run = np.zeros(len(m.cost), bool)
+    of_run[assembly.usage.column] = runs[assembly.usage.stream]
+    out = most < ROOMY * given
+    out[m.row[done & of_run[column]]] = True
+    return room & out
 
 
 def _later(assembly: Assembly) -> tuple[Integers, Bools]:

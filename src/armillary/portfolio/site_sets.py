@@ -106,7 +106,7 @@ class SiteSets:
                     sets.append((self.over_means(other, self.every, until, most), other.tobytes()))
             better = False
             for value, key in sorted(sets):
-                if value < most and not better:
+                if value < most and not better and perf_counter() < until:
                     enough = rounds.value * (1 - rounds.gap)
                     self.settled(np.frombuffer(key), self.every, until, enough)
                     better = rounds.best is not best
