@@ -111,17 +111,18 @@ def test_recourse_finds_the_cost_of_the_optimal_first_stage():
 def test_what_is_shared_may_take_a_little_more_than_there_is():
     # Purchases of a solver fill a site's power to its tolerance, and a little beyond.
     programme = market(2, 2, 4, 8, 4)._replace(contracts=())
+    free = tuple(one._replace(opening=0.0, standing=0.0) for one in programme.sites)
+    programme = programme._replace(sites=free)
     scaled = arrays(programme)
     whole = assemble(programme, scaled, exact(programme.futures))
     m = whole.matrix
     best, futured = highs.solve(m, gap=1e-6), by_future(programme, whole)
-    bought = whole.bought.columns[np.argmax(best.x[whole.bought.columns])]
-    entries = slice(m.start[bought], m.start[bought + 1])
     cap = m._replace(row_upper=m.row_upper.copy())
-    row = m.row[entries][np.argmax(m.value[entries])]
     shared = np.where(futured.column == SHARED, best.x, 0.0)
-    taken = float(m.times(shared)[row])
-    assert taken > 0
+    filled = np.where((futured.row >= 0) & np.isneginf(m.row_lower), m.times(shared), 0.0)
+    row = int(filled.argmax())
+    taken = float(filled[row])
+    assert taken > 1
     for by, feasible in ((1e-8, True), (1e-3, False)):
         cap.row_upper[row] = taken * (1 - by)
         outcome = recourse(programme, scaled, whole._replace(matrix=cap), futured, best.x)

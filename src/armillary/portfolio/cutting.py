@@ -155,6 +155,9 @@ class _Trees:
     def of_others(self) -> None:
         """Raise the bound of all other plans."""
         rounds, wide, others = self.rounds, self.parts.wide, self.parts.others
+        if not others:  # all plans are in the other thread's tree
+            with self.sharing:
+                self.bounds[1] = min((one.bound for one in self.trees[1]), default=math.inf)
         if rounds.charged:
             with self.planning:
                 self.begun()

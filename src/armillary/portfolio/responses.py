@@ -17,6 +17,8 @@ import numpy as np
 
 SMALL = 1e-9
 """Of pivots, and of what a response has to earn, in what it is compared with. [-]"""
+PIVOT = 1e-7
+"""Least entry that is pivoted on. [-]"""
 NO_POWER = 1e-12
 """What a unit that draws no power is counted with, where units are ordered by what they earn a watt. [-]"""
 ASKED = 200
@@ -41,7 +43,7 @@ def minimised(table, basis, height, width):  # type: ignore[no-untyped-def]
             return
         row, step = -1, np.inf
         for r in range(height):
-            if table[r, column] > SMALL and max(table[r, 0], 0.0) < step * table[r, column]:
+            if table[r, column] > PIVOT and max(table[r, 0], 0.0) < step * table[r, column]:
                 row, step = r, max(table[r, 0], 0.0) / table[r, column]
         if row < 0:
             return

@@ -173,7 +173,7 @@ class TierTree:
         opened = self._decided(part) if self.settle else None
         if self.settle and opened is not None:
             bound = self.settle(opened, part.bounds, until, enough)
-            part = part._replace(bound=max(part.bound, bound), over=True)
+            part = part._replace(bound=max(part.bound, bound), over=bound < enough)
             heapq.heappush(self.open, part)
             return part
         if part.looked_at and part.by and part.saved > worth:
