@@ -67,8 +67,20 @@ def test_parts_by_sites_have_every_plan_and_bound_it(here, monkeypatch, few):
         assert with_it
         assert min(one.bound for one in with_it) <= here.optimum.value * (1 + 1e-6)
     assert bounds == sorted(bounds)
-    assert {"number", "sets" if few == 2 else "site"} <= kinds
+    assert "number" in kinds
     assert bounds[-1] > bounds[0] * (1 + 1e-3)
+
+
+@pytest.mark.parametrize("by", ["site", "sets", "number"])
+def test_parts_have_every_plan_once(here, by):
+    tree = here.tree()
+    part = tree.step(perf_counter() + 30)
+    number = float(here.opened.sum())
+    if by != "number":
+        part = part._replace(fewest=number, most=number)
+    parts = tree._parted(part._replace(by=by, which=0))
+    assert len(parts) > 1
+    assert sum(has_optimum(here, one) for one in parts) == 1
 
 
 def test_prices_bound_every_set_of_sites(here, monkeypatch):
