@@ -33,10 +33,25 @@ def bought_alone(programme):
     return programme._replace(offers=kept)
 
 
+def without_limits(programme):
+    """Every second site has power without end, and CPUs draw none."""
+    skus = tuple(one._replace(power=0.0) if "cpu" in one.name else one for one in programme.skus)
+    sites = tuple(one._replace(power=np.inf) if n % 2 else one for n, one in enumerate(programme.sites))
+    return programme._replace(skus=skus, sites=sites)
+
+
+def used_alone(programme):
+    """Everything is paid as it is used."""
+    kept = tuple(one for one in programme.offers if one.kind != "reserved")
+    return programme._replace(offers=kept, options=())
+
+
 MARKETS = {
     "volume": lambda: market(2, 2, 4, 6, 4, "volume"),
     "tiny": lambda: market(2, 3, 4, 6, 4, "tiny"),
     "between": lambda: market(3, 2, 4, 6, 4, scale=0.05),
+    "power without end": lambda: without_limits(market(3, 2, 4, 6, 4, scale=0.05)),
+    "no purchases": lambda: used_alone(market(3, 2, 4, 6, 4, scale=0.05)),
     "a provider of purchases alone": lambda: bought_alone(market(2, 2, 4, 8, 4, "volume")),
     "options by node, egress": lambda: without_favours(small(1)),
     "share": lambda: without_favours(small(2, share=0.7)),
@@ -54,8 +69,12 @@ class Market:
         self.means = assemble(programme, self.arrays, means)
         self.whole = assemble(programme, self.arrays, exact(programme.futures))
         self.relaxed = highs.solve(self.means.matrix, relaxed=True)
-        label = np.tile(np.arange(shape[1]), (shape[0], 1))
-        self.cuts = Cuts(programme, self.arrays, self.means, self.relaxed.duals, label)
+        self.label = np.tile(np.arange(shape[1]), (shape[0], 1))
+        self.cuts = self.made(tied=True)
+
+    def made(self, tied):
+        """Cuts that tie use to parts of sites, or do not."""
+        return Cuts(self.programme, self.arrays, self.means, self.relaxed.duals, self.label, tied)
 
 
 @pytest.fixture(params=MARKETS)
@@ -127,6 +146,14 @@ def test_sets_of_sites_are_looked_at_where_opening_one_costs_much(scale, charged
     coarse = search.assembled(search.sizes[0])
     search.bounded(coarse)
     assert search.charged is charged
+
+
+@pytest.mark.parametrize("regime", ["volume", "tiny"])
+def test_cuts_are_made_only_where_the_next_relaxation_takes_long(regime):
+    programme = market(2, 2, 4, 6, 4, regime)
+    search = decomposition._Search(programme, arrays(programme), 0.0025, perf_counter() + 60)
+    coarse = search.assembled(search.sizes[0])
+    search.bounded(coarse)
     for pace, slow in ((1.0, True), (1e-9, False)):  # of a column
         search.pace = pace
         assert search.cutting(coarse) is slow
@@ -147,11 +174,17 @@ def test_opened_sites_give_room_for_what_is_asked_in_each_future():
         assert (quarter.rows[quarter.rooms] < rows.stop).all()
 
 
+@pytest.mark.parametrize(("name", "tied"), [("between", True), ("no purchases", False)])
+def test_shares_are_tied_only_where_runs_are_limited_in_each_future(name, tied):
+    # Purchases that runs may use come with rows of what a network does for them at most.
+    quarters = Market(MARKETS[name]()).cuts.quarters
+    assert all((one.low[:, one.asked[one._more]] > 0).any() for one in quarters)  # a run runs
+    assert all((len(one.shares) > 0) is tied for one in quarters)
+
+
 def test_parts_of_sites_are_tied_to_use_only_if_asked_for():
-    programme = MARKETS["between"]()
-    begun = Market(programme)
-    label = np.tile(np.arange(programme.futures.size), (programme.calendar.quarters, 1))
-    free = Cuts(programme, begun.arrays, begun.means, begun.relaxed.duals, label, tied=False)
+    begun = Market(MARKETS["between"]())
+    free = begun.made(tied=False)
     assert not any(len(one.rooms) or len(one.shares) for one in free.quarters)
     bounds = []
     for cuts in (begun.cuts, free):
@@ -169,15 +202,9 @@ def solved(size, seed, scale=1.0):
     return programme, scaled, solve(programme, gap=1e-4).objective / scaled.scales.money
 
 
-def always_by_cuts(monkeypatch):
-    """Cuts are made, whatever the time that a relaxation takes."""
-    cutting_too = decomposition._Search.cutting
-    monkeypatch.setattr(decomposition._Search, "cutting", lambda *rest: cutting_too(*rest) or True)
-
-
 def by_cuts(monkeypatch, size, seed, seconds, scale=1.0):
     programme, scaled, optimum = solved(size, seed, scale)
-    always_by_cuts(monkeypatch)
+    monkeypatch.setattr(decomposition._Search, "cutting", lambda *_: True)
     monkeypatch.setattr(decomposition._Search, "bettered", lambda *_: None)
     best = decompose(programme, scaled, 0.0025, perf_counter() + seconds)
     assert best is not None
@@ -232,7 +259,7 @@ def test_without_contracts_there_is_one_part(monkeypatch):
     scaled = arrays(programme)
     whole = assemble(programme, scaled, exact(programme.futures))
     optimum = highs.solve(whole.matrix, gap=1e-4, seconds=60).value
-    always_by_cuts(monkeypatch)
+    monkeypatch.setattr(decomposition._Search, "cutting", lambda *_: True)
     best = decompose(programme, scaled, 0.0025, perf_counter() + 15)
     assert best is not None
     assert optimum * 0.97 <= best.bound <= optimum * (1 + 1e-6)
@@ -241,7 +268,7 @@ def test_without_contracts_there_is_one_part(monkeypatch):
 
 def test_what_fails_in_one_thread_ends_the_other(monkeypatch):
     programme, scaled, _ = solved((2, 2, 4, 20, 2), 0)
-    always_by_cuts(monkeypatch)
+    monkeypatch.setattr(decomposition._Search, "cutting", lambda *_: True)
 
     def failing(self):
         raise KeyboardInterrupt
@@ -263,7 +290,7 @@ def test_what_fails_in_one_thread_ends_the_other(monkeypatch):
 
 def test_without_time_a_plan_is_made_of_the_rounded_relaxation(monkeypatch):
     programme, scaled, optimum = solved((3, 2, 5, 8, 6), 0)
-    always_by_cuts(monkeypatch)
+    monkeypatch.setattr(decomposition._Search, "cutting", lambda *_: True)
     monkeypatch.setattr(decomposition._Search, "bettered", lambda *_: None)
     monkeypatch.setattr(cutting, "_searched", lambda *_: pytest.fail("there is no time to look at all plans"))
     best = decompose(programme, scaled, 0.0025, perf_counter() - 1)

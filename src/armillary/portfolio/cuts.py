@@ -111,7 +111,7 @@ class Cuts:
         self.priced = np.where(listed, np.minimum(prices, 0.0), 0.0)
         self.dear = np.where(listed, arrays.factor[quarter] + self.priced, 0.0)
         left_out = _rows(m.row_blocks, size, MEANS)
-        left_out |= _roomy(assembly, arrays.cluster > 0) if tied else _rows(m.row_blocks, size, PARTS)
+        left_out |= _untied(assembly, arrays.cluster > 0) if tied else _rows(m.row_blocks, size, PARTS)
         own = (quarter >= 0) & ~listed & ~left_out
         # Rows of a quarter to which use only adds hold for the first stage alone, too.
         adds = own & ~touched(used & (m.value < 0)) & np.isfinite(m.row_upper) & np.isneginf(m.row_lower)
@@ -299,15 +299,20 @@ def _rows(blocks: dict[str, slice], count: int, names: str | tuple[str, ...]) ->
     return found
 
 
-def _roomy(assembly: Assembly, runs: Bools) -> Bools:
-    """Rows of a stream at a site that are left out: of runs, and where power does not suffice for all of it.
+def _untied(assembly: Assembly, runs: Bools) -> Bools:
+    """Rows that tie use to parts of sites and are left out, as they say little or hold in means alone.
 
-    Runs may do more than they are asked for in a future.
+    Where a site's power does not suffice for much more than all work of a stream, power alone ties it. Runs
+    may do more than they are asked for in a future: they are not tied; nor are shares of providers in
+    quarters in which nothing limits what runs do in a future.
     """
-    m = assembly.matrix
+    m, usage = assembly.matrix, assembly.usage
     size = len(m.row_lower)
     column = np.repeat(np.arange(len(m.cost)), np.diff(m.start))
-    room, power = _rows(m.row_blocks, size, "use if opened"), _rows(m.row_blocks, size, "power")
+    room, power, home, share = (
+        _rows(m.row_blocks, size, name)
+        for name in ("use if opened", "power", "all at home", "give if opened")
+    )
     opened = np.zeros(len(m.cost), bool)
     opened[assembly.opened[assembly.sites_opened]] = True
     # Of each row, what opening its site gives; of each column of use, what it takes of power, of how much.
@@ -322,10 +327,17 @@ def _roomy(assembly: Assembly, runs: Bools) -> Bools:
     with np.errstate(divide="ignore"):
         np.maximum.at(most, m.row[done], m.value[done] * there[column[done]] / taken[column[done]])
     of_run = np.zeros(len(m.cost), bool)
-    of_run[assembly.usage.column] = runs[assembly.usage.stream]
-    out = most < ROOMY * given
+    of_run[usage.column] = runs[usage.stream]
+    out = room & (most < ROOMY * given)
     out[m.row[done & of_run[column]]] = True
-    return room & out
+    limited = np.zeros(len(m.cost), bool)
+    limited[column[home[m.row]]] = True
+    free = of_run & ~limited
+    quarters = assembly.states.quarter[usage.state[free[usage.column]]]
+    later, _ = _later(assembly)
+    in_quarter = share[m.row] & np.isin(later[column], quarters)
+    out[m.row[in_quarter]] = True
+    return out
 
 
 def _later(assembly: Assembly) -> tuple[Integers, Bools]:

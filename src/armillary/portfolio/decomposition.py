@@ -63,7 +63,8 @@ def decompose(programme: Programme, arrays: Arrays, gap: float, until: float) ->
                 rounds.bettered(*before)
             break
         slow = rounds.cutting(coarse)
-        rough = partial(rounds.planned, coarse, relaxed, quick=slow and not rounds.charged)
+        quick, most = slow and not rounds.charged, LIKELY if slow else None
+        rough = partial(rounds.planned, coarse, relaxed, quick, most)
         if slow:
             planned_and_bounded(rounds, coarse, relaxed, rough)
             if not rounds.finished() and rounds.left() > 0 and len(point := rough()):
@@ -97,6 +98,8 @@ class _Search(Rounds):
             self.raise_bound(self.value)
         if relaxed.status != "optimal":
             return None
+        charges = coarse.matrix.cost[coarse.matrix.blocks["opened"]]
+        self.charge = float(np.median(charges)) / self.bound if len(charges) and self.bound > 0 else 0.0
         self.pace = max(self.pace, relaxed.seconds / columns**GROWTH)
         self.slow, self.basis = relaxed.seconds, self.basis or relaxed.basis
         if self.cutting(coarse):
@@ -107,16 +110,18 @@ class _Search(Rounds):
         return relaxed
 
     def cutting(self, coarse: Assembly) -> bool:
-        """Whether the next relaxation takes too long, and sites cost little, as cuts open parts of them."""
-        m = coarse.matrix
-        charges = m.cost[m.blocks["opened"]]
-        self.charge = float(np.median(charges)) / self.bound if len(charges) and self.bound > 0 else 0.0
-        most = max(self.left(), LEAST if self.best is None else 0.0)
-        slow = self.pace * (NEXT * len(m.cost)) ** GROWTH > min(NEXT_SHARE * most, NEXT_MOST)
+        """Whether the next relaxation takes too long, and cuts can be made."""
+        most, columns = max(self.left(), LEAST if self.best is None else 0.0), len(coarse.matrix.cost)
+        slow = self.pace * (NEXT * columns) ** GROWTH > min(NEXT_SHARE * most, NEXT_MOST)
         return slow and separable(self.programme, self.arrays)
 
-    def planned(self, coarse: Assembly, relaxed: highs.Solved, quick: bool = False) -> Floats:
-        """A plan over the states of a round: searched if small; else rounded or held, and exchanged."""
+    def planned(
+        self, coarse: Assembly, relaxed: highs.Solved, quick: bool = False, most: int | None = None
+    ) -> Floats:
+        """A plan over the states of a round: searched if small; else rounded or held, and exchanged.
+
+        quick : neither searched nor exchanged. most : sites that are exchanged, those that are opened most.
+        """
         programme, arrays, m = self.programme, self.arrays, coarse.matrix
         points = [rounded(programme, arrays, coarse, relaxed.x)]
         if self.chosen:
@@ -133,7 +138,6 @@ class _Search(Rounds):
         if len(point) and left > 0 and gap_of(float(m.cost @ point), self.bound) > EXCHANGED:
             self.tried = set()
             seconds = left * EXCHANGE_SHARE
-            most = LIKELY if self.charged and self.cutting(coarse) else None
             point = exchanged(programme, arrays, coarse, point, relaxed.x, seconds, self.tried, most)
         return point
 

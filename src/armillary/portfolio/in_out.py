@@ -174,7 +174,7 @@ class InOut(FirstStage):
         while True:
             found = self.solved(until - perf_counter())
             rises = found.bound >= bound + slow * abs(found.bound)
-            rises |= rough and self.least <= before - slow * abs(before)  # it comes nearer
+            rises |= rough and self.least < before * (1 - slow)  # it comes nearer
             before = self.least
             still = 0 if rises or self.missing else still + 1  # with purchases that are missing it may fall
             bound = max(bound, found.bound)

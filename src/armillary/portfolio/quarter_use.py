@@ -125,14 +125,15 @@ class Quarter:
             if not self._more[w]:
                 self.high[:, row] = arrays.demand[w, number]
         self._listed = m.part(columns, listed)
-        self._grows = self._growing(arrays, assembly, number)
+        self._grows = self._growing(arrays, number)
         self._adds(m.part(first, rows), assembly, number, first)
         unmet = np.searchsorted(columns, assembly.unmet[:, number])
-        self._sites, self._use = self._grouped(unmet, *units)
+        sites = np.searchsorted(first, assembly.opened[assembly.sites_opened])
+        self._sites, self._use = self._grouped(unmet, sites, *units)
         self._penalty = self.part.cost[unmet]
         self._beyond = self.part.cost[-1] if len(self.share) else 0.0
         opened = np.zeros(len(first))
-        opened[np.searchsorted(first, assembly.opened[assembly.sites_opened])] = 1.0
+        opened[sites] = 1.0
         self._little = LITTLE * np.maximum(-self._added(opened)[0], 0.0)
         self._order = np.argsort(arrays.value @ arrays.demand[:, number], kind="stable")
         self._mixed: dict[int, tuple[Floats, Integers]] = {}
@@ -165,25 +166,30 @@ class Quarter:
         self._start = np.searchsorted(self._column, np.arange(len(self.columns) + 1))
         self._nodes = [(each, np.searchsorted(self.columns, where)) for each, where in self._nodes]
 
-    def _growing(self, arrays: Arrays, assembly: Assembly, number: int) -> Floats:
+    def _in(self, rows: Integers) -> tuple[Integers, Integers, Floats]:
+        """Of each column of use: which of some rows it is in (-1: none), which of these, and its entry."""
+        count, place = len(self.part.cost), np.full(len(self.rows), -1)
+        place[rows] = np.arange(len(rows))
+        column = np.repeat(np.arange(count), np.diff(self.part.start))
+        inside = place[self.part.row] >= 0
+        mine, row = column[inside], self.part.row[inside]
+        which, at, entry = np.full(count, -1), np.full(count, -1), np.zeros(count)
+        which[mine], at[mine], entry[mine] = row, place[row], self.part.value[inside]
+        return which, at, entry
+
+    def _growing(self, arrays: Arrays, number: int) -> Floats:
         """What the first stage adds to rows in each future, as a share of what it does in their mean.
 
-        Opened sites give room for all work of a stream, or for a provider's share of all work.
+        Opened sites give room for all work of a stream, or for a provider's share of all work. Room by stream
+        is what makes relaxations of which sites to open strong (M. L. Balinski, "Integer programming:
+        methods, uses, computation", Management Science 12, 1965).
         """
-        demand = arrays.demand[:, number]
+        demand, grows = arrays.demand[:, number], np.ones(self.low.shape)
         mean = demand @ self._chance
-        grows = np.ones(self.low.shape)
-        column = np.repeat(np.arange(len(self.part.cost)), np.diff(self.part.start))
-        stream = np.full(len(self.part.cost), -1)
-        place = np.full(len(self.rows), -1)
-        place[self.asked] = np.arange(len(self.asked))
-        asked = place[self.part.row] >= 0
-        stream[column[asked]] = place[self.part.row[asked]]
+        room, stream = self._in(self.rooms)[0], self._in(self.asked)[1]
         of = np.zeros(len(self.rows), np.int64)
-        of[self.part.row] = stream[column]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            each = np.where(mean[:, None] > 0, demand / mean[:, None], 1.0)
-        grows[:, self.rooms] = each[of[self.rooms]].T
+        of[room[room >= 0]] = stream[room >= 0]
+        grows[:, self.rooms] = (demand / np.where(mean > 0, mean, 1.0)[:, None])[of[self.rooms]].T
         spread = np.where(arrays.cluster > 0, 0.0, arrays.value)
         runs = float(np.where(arrays.cluster > 0, arrays.value, 0.0) @ demand.max(1))
         if len(self.shares) and (whole := float(spread @ mean) + runs) > 0:
@@ -200,35 +206,26 @@ class Quarter:
         return added
 
     def _grouped(
-        self, unmet: Integers, units: Integers, opened: Integers
+        self, unmet: Integers, opened: Integers, units: Integers, within: Integers
     ) -> tuple[tuple[Integers | Bools, ...], tuple[Floats | Integers, ...]]:
-        """Items of use by site and group of units, as `responses.respond` reads them."""
+        """Items of use by site and group of units, as `responses.respond` reads them.
+
+        opened : columns of the first stage that open sites. units, within : rows, the latter within others.
+        """
         part, count = self.part, len(self.part.cost)
-        column = np.repeat(np.arange(count), np.diff(part.start))
-
-        def of(rows: Integers) -> tuple[Integers, Integers, Floats]:
-            """Of each column: which of some rows it is in, its place among them, and its entry."""
-            place = np.full(len(self.rows), -1)
-            place[rows] = np.arange(len(rows))
-            inside = place[part.row] >= 0
-            mine, row = column[inside], part.row[inside]
-            which, at, entry = np.full(count, -1), np.full(count, -1), np.zeros(count)
-            which[mine], at[mine], entry[mine] = row, place[row], part.value[inside]
-            return which, at, entry
-
-        _, stream, work = of(self.asked)
-        _, provider, value = of(self.given)
-        network, site, watts = of(self.networks)[0], *of(self.power)[::2]
+        _, stream, work = self._in(self.asked)
+        _, provider, value = self._in(self.given)
+        network, power, watts = self._in(self.networks)[0], *self._in(self.power)[::2]
         account, listed = np.full(count, -1), np.zeros(count)
         counts = np.repeat(np.arange(len(self._listed.cost)), np.diff(self._listed.start))
         account[counts], listed[counts] = self._listed.row, -self._listed.value
         items = np.setdiff1d(np.flatnonzero(stream >= 0), unmet)
-        room = of(self.rooms)[0]
-        # Without power that is limited, it is what is opened that says which items are of one site.
-        opens = np.full(len(self.rows), -1)
-        opens[self._row] = self._column
-        there = np.where((site < 0) & (room >= 0), len(self.rows) + opens[room], site)
-        key = np.column_stack([there, of(units)[0], of(opened)[0]])[items]
+        # Items are of one site by what opens it, or by the row of its power; some draw none that is limited.
+        room, opens = self._in(self.rooms)[0], np.full(len(self.rows) + 1, -1)
+        by = np.isin(self.columns[self._column], opened)
+        opens[self._row[by]] = len(self.rows) + self._column[by]
+        place = np.where(room >= 0, opens[room], np.where(opens[power] >= 0, opens[power], power))
+        key = np.column_stack([place, self._in(units)[0], self._in(within)[0]])[items]
         order = np.lexsort(key.T[::-1])
         items, key = items[order], key[order]
         group = np.flatnonzero(np.append(True, (key[1:] != key[:-1]).any(1))[: len(items)])
@@ -236,14 +233,14 @@ class Quarter:
         block = np.flatnonzero(np.append(True, (where[1:] != where[:-1]) | (where[1:] < 0))[: len(group)])
         begins, ends = np.append(group, len(items)), np.append(block, len(group))
         mine = np.repeat(np.arange(len(group)), np.diff(begins))
-        rooms = np.full((len(block), len(self.asked)), -1)
-        rooms[np.repeat(np.arange(len(block)), np.diff(ends))[mine], stream[items]] = room[items]
-        power = np.where(where[block] < len(self.rows), where[block], -1)
-        sites = power, ends, key[group, 1:].copy(), begins, mine, np.any(rooms >= 0, 1), rooms
+        block_of = np.repeat(np.arange(len(block)), np.diff(ends))[mine]
+        powered, rooms = np.full(len(block), -1), np.full((len(block), len(self.asked)), -1)
+        np.maximum.at(powered, block_of, power[items])
+        rooms[block_of, stream[items]] = room[items]
+        sites = powered, ends, key[group, 1:].copy(), begins, mine, np.any(rooms >= 0, 1), rooms
+        self._widest = int(np.diff(ends).max(initial=0)), int(np.bincount(block_of).max(initial=0))
         each = (stream, provider, network, account, work, value, watts, listed, part.upper)
         self._items = items
-        blocks = np.bincount(np.repeat(np.arange(len(block)), np.diff(ends))[mine])
-        self._widest = int(np.diff(ends).max(initial=0)), int(blocks.max(initial=0))
         return sites, tuple(one[items] for one in each)
 
     def cut(self, first: Floats, groups: Integers | None = None, dearer: Floats | None = None) -> Cut:
@@ -284,7 +281,7 @@ class Quarter:
         # Where few sites are opened by parts, a provider may give less than its share of all.
         alone = np.full((futures, shares), np.inf)
         alone[:, self._givers] = supply[:, self.shares]
-        every = low[:, self.asked] @ self._worth - low[:, self.given].sum(1)
+        every = np.maximum(low[:, self.asked], 0.0) @ self._worth - low[:, self.given].sum(1)
         alone[alone >= self._share * every[:, None]] = np.inf
         asked, given = (np.ascontiguousarray(low[order][:, rows]) for rows in (self.asked, self.given))
         prices[order] = priced(

@@ -155,6 +155,8 @@ def exchanged(
         Time limit. [s]
     tried : set or None
         Choices that are known to be no cheaper; those of this search are added.
+    most : int or None
+        Sites that are exchanged, those that are tried first; all by default.
     """
     until = perf_counter() + seconds
     tried = set() if tried is None else tried

@@ -44,8 +44,8 @@ class Part(NamedTuple):
     """Plans within bounds of the tiers' columns.
 
     point : the first stage of its bound.
-    by, which, saved : what to part it by: a "tier", whether a "home" or "site" is one, the "number" of sites,
-    "sets" of them, or nothing; which of the columns it is; and what it costs about.
+    by, which : what to part it by, a "tier", a "home" or a "site" and which of them, the "number" of sites or
+    "sets" of them; or nothing. saved : by how much that is taken to raise its bound.
     good, least : the cheapest first stage at which cuts were made for it, and what these say that it costs.
     looked_at, rounds, still : whether it has a bound of its own, the times that cuts were made for it, and
     those that hardly raised it. over : whether nothing does.
@@ -103,6 +103,9 @@ class TierTree:
         Parts, that with the lowest bound first.
     columns : array
         Of tiers.
+    settle : callable or None
+        Gives what plans with decided sites cost at least, of these sites, bounds of tiers, a time limit and a
+        bound that is enough; without it, cuts are made for them as for all others.
     """
 
     def __init__(
@@ -190,7 +193,15 @@ class TierTree:
     def begin(
         self, part: Bounds, until: float, slow: float, enough: float = math.inf, close: float = 0.0
     ) -> None:
-        """Make cuts, from a first stage on, for a part or for more, until its bound rises slowly."""
+        """Make cuts, from a first stage on, for a part or for more, until its bound rises slowly.
+
+        Parameters
+        ----------
+        part : Bounds
+        until, slow, enough, close
+            As of `InOut.raised`: time limit [s], rise that is slow [-], bound that is enough [scaled money],
+            and how near the cheapest first stage is where it ends (`near`) [-].
+        """
         self.within(part)
         self.first.rising = True
         self.first.begin(self.first.point.stage)
