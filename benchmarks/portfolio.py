@@ -20,7 +20,7 @@ from report import print_figures
 
 from armillary.app.figures import line_chart
 from armillary.portfolio import solve
-from armillary.portfolio.responses import compiled
+from armillary.portfolio.mixing import compiled
 
 GAP = 0.0025
 FULL = {"providers": 6, "regions": 10, "skus": 12, "quarters": 28, "futures": 20}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_cuts import MARKETS, Market
 
-from armillary.portfolio import highs, responses
+from armillary.portfolio import highs, mixing
 
 
 @pytest.fixture(scope="module", params=MARKETS)
@@ -97,8 +97,8 @@ def test_any_prices_bound_what_use_costs(begun):
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_closed_site_is_worth_what_it_would_earn(begun, tied):
-    # A cut where a site is closed, and nothing is bought, says what opening a little of it saves. Where use is
-    # tied to parts of sites it may say more of a provider's first site, as that limits the provider's share.
+    # A cut where a site is closed, and nothing is bought, says what opening a little of it saves. Where use
+    # is tied to parts of sites it may say more of a provider's first site, which limits the provider's share.
     cuts = begun.made(tied)
     opened = np.searchsorted(cuts.first, begun.means.opened[begun.means.sites_opened])
     owner = begun.arrays.provider[begun.means.sites_opened]
@@ -119,8 +119,8 @@ def test_a_closed_site_is_worth_what_it_would_earn(begun, tied):
 
 
 def test_kernels_compile_once(begun):
-    responses.compiled()
+    mixing.compiled()
     begun.cuts.made(stages(begun)[0])
     begun.cuts.made(stages(begun)[0], exact=False)
-    assert len(responses.priced.signatures) == 1
-    assert responses.compiled() < 1
+    assert len(mixing.priced.signatures) == 1
+    assert mixing.compiled() < 1

@@ -10,9 +10,9 @@ from time import perf_counter
 import numpy as np
 import pytest
 from portfolio_market import market
-from test_tier_tree import Market
+from test_plan_tree import Market
 
-from armillary.portfolio import decomposition, highs, tier_tree
+from armillary.portfolio import decomposition, highs, plan_tree
 from armillary.portfolio.arrays import arrays
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.site_sets import SiteSets
@@ -53,9 +53,9 @@ def has_optimum(here, part):
 
 @pytest.mark.parametrize("few", [0, 2])
 def test_parts_by_sites_have_every_plan_and_bound_it(here, monkeypatch, few):
-    monkeypatch.setattr(tier_tree, "FEW", few)
-    monkeypatch.setattr(tier_tree, "SITE", 1e-6)
-    monkeypatch.setattr(tier_tree, "FIRST", 0.0)  # before tiers
+    monkeypatch.setattr(plan_tree, "FEW", few)
+    monkeypatch.setattr(plan_tree, "SITE", 1e-6)
+    monkeypatch.setattr(plan_tree, "FIRST", 0.0)  # before tiers
     tree, kinds, bounds = here.tree(), set(), []
     for _ in range(60):
         if tree.over or tree.bound >= here.optimum.value * 1.02:
@@ -84,9 +84,9 @@ def test_parts_have_every_plan_once(here, by):
 
 
 def test_prices_bound_every_set_of_sites(here, monkeypatch):
-    monkeypatch.setattr(tier_tree, "SITE", 1e-6)
-    monkeypatch.setattr(tier_tree, "FIRST", 0.0)
-    monkeypatch.setattr(tier_tree, "FEW", 3)
+    monkeypatch.setattr(plan_tree, "SITE", 1e-6)
+    monkeypatch.setattr(plan_tree, "FIRST", 0.0)
+    monkeypatch.setattr(plan_tree, "FEW", 3)
     tree = here.tree()
     part = tree.step(perf_counter() + 30)
     for size in (2, 3):

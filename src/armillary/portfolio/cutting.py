@@ -16,13 +16,13 @@ from armillary.portfolio.bounds import proven
 from armillary.portfolio.calendar import Floats
 from armillary.portfolio.in_out import InOut
 from armillary.portfolio.matrix import Bools
+from armillary.portfolio.plan_tree import Part, PlanTree
 from armillary.portfolio.planning import cuts_of, plan_near, plan_of
 from armillary.portfolio.rounding import tiers_of
 from armillary.portfolio.rounds import Rounds
 from armillary.portfolio.site_sets import SiteSets
 from armillary.portfolio.tier_moves import moved
 from armillary.portfolio.tier_parts import Bounds, nested, priced
-from armillary.portfolio.tier_tree import Part, TierTree
 
 SHORT = 6.0
 """Times the time of a relaxation that are too little to look at all plans before one is made. [-]"""
@@ -56,7 +56,7 @@ def planned_and_bounded(
     rough : callable
         A point of it with whole binaries: a plan is made of it where there is little time, or no other.
     """
-    from armillary.portfolio.responses import compiled  # numba is imported where it is used
+    from armillary.portfolio.mixing import compiled  # numba is imported where it is used
 
     rounds.until += compiled()  # once: no plan is worse for it
 
@@ -117,7 +117,7 @@ class _Trees:
         self.rounds, self.means, self.relaxed, self.begun = rounds, means, relaxed, begun
         self.parts = nested(means, wanted)
         least = proven(means, relaxed.duals)
-        self.trees: tuple[list[TierTree], list[TierTree]] = [], []
+        self.trees: tuple[list[PlanTree], list[PlanTree]] = [], []
         self.bounds, self.asking = [least, least], [False, False]
         self.least, near = math.inf, self.parts.near
         self.guessed = np.clip(wanted.astype(float), near.lower, near.upper)
@@ -177,12 +177,12 @@ class _Trees:
                         self.plan(tree, signed)
         self.search(1)
 
-    def tree(self, prices: Floats, parts: list[Bounds], x: Floats) -> TierTree:
+    def tree(self, prices: Floats, parts: list[Bounds], x: Floats) -> PlanTree:
         """Parts with cuts at some prices, from a point of a relaxation on."""
         cuts = cuts_of(self.rounds, self.means, prices)
         first = InOut(cuts, self.means.matrix, self.parts.sets)
         first.put(x[cuts.first])
-        tree = TierTree(self.means, first, parts, self.parts.sets, self.bounds[0])
+        tree = PlanTree(self.means, first, parts, self.parts.sets, self.bounds[0])
         tree.settle = self.sites.settled
         return tree
 
@@ -219,17 +219,17 @@ class _Trees:
             self.prove()
         self.prove()
 
-    def of_interest(self, number: int, enough: float) -> list[TierTree]:
+    def of_interest(self, number: int, enough: float) -> list[PlanTree]:
         """Trees of a thread with a bound that is too low, and can be raised."""
         return [one for one in self.trees[number] if one.bound < enough and not one.over]
 
-    def get(self, number: int, tree: TierTree) -> None:
+    def get(self, number: int, tree: PlanTree) -> None:
         """A thread gets a tree."""
         self.trees[number].append(tree)
         self.bounds[number] = min(self.bounds[number], tree.bound)
         self.asking[number] = False
 
-    def give(self, number: int, mine: TierTree, enough: float) -> None:
+    def give(self, number: int, mine: PlanTree, enough: float) -> None:
         """A thread gives away a tree other than one that it goes on with, or else half of that."""
         trees = [one for one in self.of_interest(number, enough) if one is not mine]
         if trees:
@@ -242,7 +242,7 @@ class _Trees:
         """Whether there is time for another plan."""
         return self.rounds.left() > AGAIN * self.rounds.pricing
 
-    def plan(self, tree: TierTree, signed: Floats, part: Part | None = None) -> None:
+    def plan(self, tree: PlanTree, signed: Floats, part: Part | None = None) -> None:
         """Make a plan with some tiers, and what else a part decides, if none was made.
 
         One at a time (`planning`).

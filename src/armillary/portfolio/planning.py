@@ -17,10 +17,10 @@ from armillary.portfolio.cuts import Cuts
 from armillary.portfolio.grouping import labelled
 from armillary.portfolio.in_out import InOut
 from armillary.portfolio.matrix import Matrix
+from armillary.portfolio.plan_tree import PlanTree
 from armillary.portfolio.rounding import narrowed, open_sites
 from armillary.portfolio.rounds import LEAST, Rounds
 from armillary.portfolio.tier_parts import Bounds
-from armillary.portfolio.tier_tree import TierTree
 
 HELD_SHARE = 0.3
 """Of the time left, what making a plan may take. [-]"""
@@ -38,7 +38,7 @@ GROUPS = 8
 """Groups of futures in a quarter that share cuts. [-]"""
 
 
-def plan_near(rounds: Rounds, tree: TierTree, signed: Floats, held: Floats | None = None) -> None:
+def plan_near(rounds: Rounds, tree: PlanTree, signed: Floats, held: Floats | None = None) -> None:
     """A plan near the cheapest first stage with some tiers, with whole sites, homes and rights."""
     began = perf_counter()
     until = began + HELD_SHARE * max(rounds.left(), LEAST if rounds.best is None else 0.0)

@@ -249,7 +249,7 @@ class Quarter:
         groups : `[future]` of futures that are taken at their mean, for prices that are right for it alone.
         dearer : `[listed row]` or `[future, listed row]`: spending is worth more by this than in the costs.
         """
-        from armillary.portfolio.responses import paid, priced  # numba is imported where it is used
+        from armillary.portfolio.mixing import paid, priced  # numba is imported where it is used
 
         cost, use, listed = self.part.cost[None], self._use, self._listed
         if dearer is not None:
@@ -307,7 +307,7 @@ class Quarter:
 
     def proven(self, prices: Floats, cost: Floats | None = None) -> Cut:
         """What prices `[future, row]` say of every first stage, whatever they are; cost : if not its own."""
-        from armillary.portfolio.responses import paid  # numba is imported where it is used
+        from armillary.portfolio.mixing import paid  # numba is imported where it is used
 
         part, futures = self.part, np.arange(len(prices))
         cost = part.cost if cost is None else cost

@@ -19,11 +19,11 @@ from armillary.portfolio.bounds import TOLERANCE, lagrange, proven
 from armillary.portfolio.calendar import Floats
 from armillary.portfolio.draft import Kept
 from armillary.portfolio.in_out import InOut
+from armillary.portfolio.plan_tree import PlanTree
 from armillary.portfolio.planning import cuts_of, plan_near
 from armillary.portfolio.rounding import changes, narrowed
 from armillary.portfolio.rounds import Rounds
 from armillary.portfolio.tier_parts import Bounds, priced
-from armillary.portfolio.tier_tree import TierTree
 
 SLOW = 3e-4
 """Rise of the bound in a round, as a share of it, where cuts before plans are parted are over. [-]"""
@@ -133,7 +133,7 @@ class SiteSets:
         none = np.zeros((0, len(tiers.lower)), bool)
         first = InOut(cuts_of(rounds, few, prices), few.matrix, none)
         first.put(relaxed.x[first.cuts.first])
-        tree = TierTree(few, first, [tiers._replace(signed=np.zeros(0))], none, proven(few, relaxed.duals))
+        tree = PlanTree(few, first, [tiers._replace(signed=np.zeros(0))], none, proven(few, relaxed.duals))
         tree.begin(tree.open[0].bounds, until, SLOW, enough)
         while tree.bound < enough and not tree.over and perf_counter() < until:
             part = tree.step(until, enough)

@@ -13,8 +13,8 @@ import numpy as np
 
 from armillary.portfolio.assembly import Assembly
 from armillary.portfolio.calendar import Floats
+from armillary.portfolio.plan_tree import PlanTree
 from armillary.portfolio.tier_parts import Bounds
-from armillary.portfolio.tier_tree import TierTree
 
 KNOWN = 2e-3
 """How far what a choice costs may be from its bound, as a share of it, where it is known well enough. [-]"""
@@ -22,12 +22,12 @@ CHEAPER = 2e-3
 """By how much another choice has to be cheaper. [-]"""
 
 
-def moved(tree: TierTree, signed: Floats, until: float) -> Floats:
+def moved(tree: PlanTree, signed: Floats, until: float) -> Floats:
     """The tiers that seem to be best.
 
     Parameters
     ----------
-    tree : TierTree
+    tree : PlanTree
         Its cuts are used, and get more.
     signed : array
         Tiers that are guessed, 1 where one is signed.
@@ -39,12 +39,12 @@ def moved(tree: TierTree, signed: Floats, until: float) -> Floats:
     return signed
 
 
-def _cheapest(tree: TierTree, signed: Floats, until: float) -> Floats:
+def _cheapest(tree: PlanTree, signed: Floats, until: float) -> Floats:
     """The cheapest choice near one, or itself where none is much cheaper."""
     none = np.zeros(len(tree.sets))
     guessed = Bounds(signed, signed, none)
     parts = [*(Bounds(one, one, none) for one in near_by(tree.assembly, signed)), guessed]
-    leaves = TierTree(tree.assembly, tree.first, parts, tree.sets, -math.inf, homes=False)
+    leaves = PlanTree(tree.assembly, tree.first, parts, tree.sets, -math.inf, homes=False)
     enough = math.inf
     while perf_counter() < until:
         part = leaves.step(until, enough)  # the one that is guessed first

@@ -79,7 +79,7 @@ class Part(NamedTuple):
     charged: Floats = np.zeros(0)
 
 
-class TierTree:
+class PlanTree:
     """A search for what some plans cost at least.
 
     Parameters
@@ -141,13 +141,13 @@ class TierTree:
         """Whether nothing raises the bound."""
         return not self.open or self.open[0].over
 
-    def copied(self) -> TierTree:
+    def copied(self) -> PlanTree:
         """None of the parts, with cuts and a programme of its own."""
-        other = TierTree(self.assembly, self.first.copied(), [], self.sets, math.inf, self._by_home)
+        other = PlanTree(self.assembly, self.first.copied(), [], self.sets, math.inf, self._by_home)
         other.settle = self.settle
         return other
 
-    def halved(self, enough: float) -> TierTree | None:
+    def halved(self, enough: float) -> PlanTree | None:
         """A copy with every second part below a bound, which this tree gives up; None if it is one part."""
         parts = sorted(one for one in self.open if one.bound < enough)[1::2]
         if not parts:

@@ -12,10 +12,10 @@ from test_first_stage import Market as Staged
 from armillary.portfolio import highs
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.in_out import InOut
+from armillary.portfolio.plan_tree import PlanTree
 from armillary.portfolio.states import exact
 from armillary.portfolio.tier_moves import moved, near_by
 from armillary.portfolio.tier_parts import Bounds, nested, priced
-from armillary.portfolio.tier_tree import TierTree
 
 
 class Market(Staged):
@@ -34,7 +34,7 @@ class Market(Staged):
         first = InOut(self.cuts(prices), self.means.matrix, self.sets)
         first.put(self.relaxed.x[first.cuts.first])
         parts = parts or [self.every]
-        tree = TierTree(self.means, first, parts, self.sets, -math.inf, homes)
+        tree = PlanTree(self.means, first, parts, self.sets, -math.inf, homes)
         tree.begin(self.every, perf_counter() + 60, 3e-4)
         return tree
 
