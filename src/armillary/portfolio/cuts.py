@@ -131,6 +131,8 @@ class Cuts:
         self.sizes = [int(group.max()) + 1 for group in self.label]
         self.ends = np.cumsum([0, *self.sizes])
         self.groups = int(self.ends[-1])
+        self._by_quarter = np.argsort(quarter[listed], kind="stable")
+        self.spent = np.zeros(len(self._by_quarter))
         self.takes = Takes(programme, assembly, self.first, listed, quarter[listed])
         one = np.arange(len(self.quarters))
         self.begin = self.ends[np.append(one, [year.first for year in self.takes.years]).astype(int)]
@@ -154,7 +156,34 @@ class Cuts:
     def copied(self) -> Cuts:
         """The same cuts; those that are made after are its own."""
         other = copy(self)
+        other.spent = self.spent.copy()
         other.quarters = [one.copied() for one in self.quarters]
+        return other
+
+    def repriced(self, most: Floats) -> Cuts:
+        """The same cuts with what is spent priced at no more than this, by listed row.
+
+        Cuts say what use costs less what is spent, at its price. At a lower price that is more, by at least
+        the difference of what contracts claim: cuts hold as they are, those that know of claims with that.
+        """
+        other, of = self.copied(), self.quarter[self.listed]
+        lower = np.maximum(-self.priced[self.listed] - most, 0.0)
+        other.priced, other.dear = self.priced.copy(), self.dear.copy()
+        other.priced[self.listed] += lower
+        other.dear[self.listed] += lower
+        other.quarters = [one.dearer(lower[of == t]) for t, one in enumerate(self.quarters)]
+        columns, values = (np.split(one, self.start[1:-1]) for one in (self.column, self.value))
+        rows, size = np.flatnonzero(lower), len(self.first)
+        for cut in np.flatnonzero(self.group >= self.groups):
+            number = self.group[cut] - self.groups
+            first, end = np.searchsorted(self.ends, [self.begin[number], self.end[number]])
+            mine = rows[(of[rows] >= first) & (of[rows] < end)]
+            count = max(size + len(of), 0)
+            dense = sums(np.append(columns[cut], size + mine), np.append(values[cut], lower[mine]), count)
+            columns[cut] = np.flatnonzero(dense)
+            values[cut] = dense[columns[cut]]
+        other.start = np.cumsum([0, *(len(one) for one in columns)])
+        other.column, other.value = np.concatenate(columns), np.concatenate(values)
         return other
 
     def made(self, point: Floats, exact: bool = True) -> list[Cut]:
@@ -169,6 +198,7 @@ class Cuts:
         groups = [None] * len(self.quarters) if exact else self.label
         with ThreadPoolExecutor(WORKERS) as both:
             found = list(both.map(lambda one, label: one.cut(point, label), self.quarters, groups))
+        self.spent[self._by_quarter] = np.concatenate([self.chance @ one.spent for one in found])
         self.add(found)
         return found
 

@@ -32,6 +32,8 @@ ROOT_SLOW, WIDE_SLOW = 3e-4, 3e-3
 """Rise of a bound in a round, as a share, where cuts are over: of the plans that seem best, of others. [-]"""
 ROOT_NEAR = 5e-3
 """How near the cheapest first stage is to the bound before plans are parted by sites. [-]"""
+OVERPRICED = 8e-4
+"""Part of a bound by which what is spent is counted as worth too much, from which cuts are priced anew. [-]"""
 PAUSE = 0.05
 """Between looks at whether there is anything to do. [s]"""
 AGAIN = 2.5
@@ -121,6 +123,7 @@ class _Trees:
         self.bounds, self.asking = [least, least], [False, False]
         self.least, near = math.inf, self.parts.near
         self.guessed = np.clip(wanted.astype(float), near.lower, near.upper)
+        self.done = math.inf
         self.sharing, self.planning, self.planned = Lock(), Lock(), set[bytes]()
         self.sites = SiteSets(rounds, means, self.planning)
         rounds.raise_bound(least)
@@ -140,16 +143,17 @@ class _Trees:
         until = perf_counter() + ROOT_SHARE * rounds.left()
         tree.begin(near, until, ROOT_SLOW, close=ROOT_NEAR if rounds.charged else 0.0)
         self.least = tree.first.least
+        leaf = None if rounds.charged else tree.leaf(self.guessed)
         with self.sharing:
             self.bounds[0] = math.inf
-            if rounds.charged:  # the other thread makes plans
+            if leaf is None:  # the other thread makes plans
                 self.get(0, tree)
             else:
-                mine = tree.copied()
                 self.get(1, tree)
-        if not rounds.charged:
+                self.get(0, leaf)
+        if leaf is not None:
             with self.planning:
-                self.plan(mine, self.guessed)
+                self.plan(leaf, self.guessed)
         self.search(0)
 
     def of_others(self) -> None:
@@ -204,8 +208,11 @@ class _Trees:
                 continue
             tree = min(trees, key=lambda one: one.bound)
             part = tree.step(rounds.until, enough)
+            if rounds.best and part.bound < enough and part.looked_at and not rounds.charged:
+                self.reprice(number, tree, part)
             with self.sharing:
-                self.bounds[number] = min(one.bound for one in self.trees[number])
+                self.forget(number)
+                self.bounds[number] = min((one.bound for one in self.trees[number]), default=math.inf)
                 if self.asking[1 - number]:
                     self.give(number, tree, enough)
             # Nothing is undecided, and cuts hardly raise its bound.
@@ -218,6 +225,22 @@ class _Trees:
                     self.planning.release()
             self.prove()
         self.prove()
+
+    def reprice(self, number: int, tree: PlanTree, part: Part) -> None:
+        """A tree of its own for a part in which what is spent is worth less than cuts count it as."""
+        if tree.overpriced(part) > (0.1 if part.still else 1.0) * OVERPRICED * abs(part.bound):
+            other = tree.repriced(part)
+            with self.sharing:
+                self.trees[number].append(other)
+
+    def forget(self, number: int) -> None:
+        """Trees with a bound that is enough for good are given up, as they are large."""
+        if self.rounds.best:
+            enough = self.rounds.value * (1 - self.rounds.gap)
+            kept = [one for one in self.trees[number] if one.bound < enough]
+            done = [one.bound for one in self.trees[number] if one.bound >= enough]
+            self.done = min(self.done, *done, math.inf)
+            self.trees[number][:] = kept
 
     def of_interest(self, number: int, enough: float) -> list[PlanTree]:
         """Trees of a thread with a bound that is too low, and can be raised."""
@@ -258,7 +281,7 @@ class _Trees:
         if self.planning.acquire(blocking=False):
             try:
                 with self.sharing:
-                    least = min(self.bounds)
+                    least = min(*self.bounds, self.done)
                 self.rounds.raise_bound(least)
             finally:
                 self.planning.release()

@@ -35,6 +35,8 @@ KEPT = 2.0
 """Cuts in the model, by group of futures, from which those that are not binding are left out. [-]"""
 MANY, AT_ONCE = 2.0, 2
 """Cuts that are missed, by group, that are too many to be added at once; those of each that are then. [-]"""
+DENSE = 500
+"""Cuts that are dense at once. [-]"""
 MADE = {"power of purchases": "power bought", "free": "free of purchases"}
 """Columns that are sums of others, and the rows that make them so."""
 BASIC = 1
@@ -149,6 +151,14 @@ class FirstStage:
         other.missing = True  # it is built when it is solved
         return other
 
+    def repriced(self, most: Floats) -> Self:
+        """A copy with what is spent priced at no more than this, by listed row."""
+        other, cuts = self.copied(), self.cuts.repriced(most)
+        cost = self.part.cost.copy()
+        cost[len(cuts.first) : len(cuts.first) + len(most)] = -cuts.priced[cuts.listed]
+        other.cuts, other.part = cuts, other.part._replace(cost=cost)
+        return other
+
     def of(self, block: slice) -> Bools:
         """Which columns are of a block of the assembly's."""
         first = self.cuts.first
@@ -236,9 +246,12 @@ class FirstStage:
                 return Staged("enough", np.zeros(0), bound, bound)
             found = self._model.solved(seconds)
         if found.status == "infeasible" and (self.bought & ~self.buys).any():
-            self.buys |= self.bought
+            few, self.buys = self.buys, self.buys | self.bought
             self._build()
-            return self.solved(seconds)
+            staged = self.solved(seconds)
+            if staged.status == "infeasible":
+                self.buys, self.missing = few, True
+            return staged
         self.failed = found.status not in ("optimal", "time limit")
         if found.status != "optimal":
             bound = math.inf if found.status == "infeasible" else -math.inf
@@ -320,10 +333,13 @@ class FirstStage:
         return found
 
     def _add(self, which: Integers) -> None:
-        """Add cuts to the model."""
+        """Add cuts to the model, some at once, as they are dense for a while."""
+        for some in np.split(which, range(DENSE, len(which), DENSE)):
+            if len(some):
+                self._added(some)
+
+    def _added(self, which: Integers) -> None:
         cuts, count = self.cuts, len(which)
-        if not count:
-            return
         cut, entries = ranges(cuts.start[which], cuts.start[which + 1])
         term, column, value = self._within.of(cuts.column[entries])
         width = int(self._there.sum())

@@ -147,6 +147,39 @@ class PlanTree:
         other.settle = self.settle
         return other
 
+    def leaf(self, signed: Floats) -> PlanTree:
+        """A tree of the plans with these tiers; all others are in parts of this one."""
+        (part,) = self.open
+        lower, upper = part.bounds.lower.copy(), part.bounds.upper.copy()
+        self.open = []
+        contract = self.assembly.committed.contract
+        for tier in np.flatnonzero(lower < upper):
+            mine, most = lower.copy(), upper.copy()
+            mine[tier] = most[tier] = 1 - signed[tier]
+            lower[tier] = upper[tier] = signed[tier]
+            if mine[contract == contract[tier]].sum() > 1:  # no plan signs two tiers of a contract
+                continue
+            self.open.append(self._of(part)._replace(bounds=part.bounds._replace(lower=mine, upper=most)))
+        heapq.heapify(self.open)
+        return self.repriced(self._of(part)._replace(bounds=part.bounds._replace(lower=lower, upper=upper)))
+
+    def overpriced(self, part: Part) -> float:
+        """By how much cuts count what is spent as worth more than any tier of a part makes it."""
+        cuts = self.first.cuts
+        most = cuts.takes.most(part.bounds.lower, part.bounds.upper)
+        return float(np.maximum(-cuts.priced[cuts.listed] - most, 0.0) @ cuts.spent)
+
+    def repriced(self, part: Part) -> PlanTree:
+        """A tree of a part with what is spent priced at no more than tiers of it make it worth."""
+        most = self.first.cuts.takes.most(part.bounds.lower, part.bounds.upper)
+        first = self.first.repriced(most)
+        other = PlanTree(self.assembly, first, [], self.sets, math.inf, self._by_home)
+        other.settle = self.settle
+        other.open, other._number = [part._replace(least=math.inf, still=0, over=False)], self._number
+        self.open = [one for one in self.open if one.number != part.number]
+        heapq.heapify(self.open)
+        return other
+
     def halved(self, enough: float) -> PlanTree | None:
         """A copy with every second part below a bound, which this tree gives up; None if it is one part."""
         parts = sorted(one for one in self.open if one.bound < enough)[1::2]
@@ -182,7 +215,9 @@ class PlanTree:
         if part.looked_at and part.by and part.saved > worth:
             parts = self._parted(part)
         elif part.looked_at:
+            self.first.fine = part.still > 0
             good, least = self.first.cut(part.point, part.good, part.least)
+            self.first.fine = False
             parts = [part._replace(good=good, least=least, rounds=part.rounds + 1)]
         if part.by != "sets" or len(parts) == 1:  # they wait until their bound is the lowest
             parts = [self._looked_at(one, until, enough) for one in parts]
@@ -207,7 +242,10 @@ class PlanTree:
         self.first.begin(self.first.point.stage)
         bound = self.first.raised(until, close, enough, slow, far=True)
         self.first.rising = False
-        self.open = [one._replace(bound=bound) if one.bounds is part else one for one in self.open]
+        self.open = [
+            one._replace(bound=bound if one.bounds is part else one.bound, good=self.first.good)
+            for one in self.open
+        ]
 
     def within(
         self, part: Bounds, held: Floats | None = None, fewest: float = 0.0, most: float = math.inf
@@ -310,7 +348,7 @@ class PlanTree:
         self._number += 1
         return Part(
             part.bound, self._number, part.bounds, part.point, held=part.held, fewest=part.fewest,
-            most=part.most,
+            most=part.most, good=part.good,
         )  # fmt: skip
 
     def _parted(self, part: Part) -> list[Part]:

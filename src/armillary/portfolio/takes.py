@@ -179,6 +179,14 @@ class Takes:
                 saved[rows] = np.maximum(saved[rows], value)
         return saved
 
+    def most(self, lower: Floats, upper: Floats) -> Floats:
+        """What is saved on spending at most with tiers within bounds, by listed row; endless where one is signed."""
+        most = np.zeros(len(self._quarter))
+        for least, there, (_, rows, value) in zip(lower, upper, self._saves, strict=True):
+            if there > 0:
+                most[rows] = np.maximum(most[rows], np.inf if least > 0 else value)
+        return most
+
     def made(self, where: Where, number: int) -> list[Whole]:
         """Make cuts of years in which some future misses takes otherwise; the first has a number."""
         with ThreadPoolExecutor(WORKERS) as both:
