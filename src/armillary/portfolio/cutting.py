@@ -104,6 +104,7 @@ class _Trees:
     """What two threads do, each with trees of its own; one at a time makes plans.
 
     trees : of each thread. bounds : of what is in them. asking : which thread has nothing of interest left.
+    busy : the tree that each works at. done : the bound of those that are given up.
     guessed : tiers that seem to be best. least : what the cheapest first stage with them costs, about.
     begun : makes a first plan. sites : sets of them.
     """
@@ -123,7 +124,7 @@ class _Trees:
         self.bounds, self.asking = [least, least], [False, False]
         self.least, near = math.inf, self.parts.near
         self.guessed = np.clip(wanted.astype(float), near.lower, near.upper)
-        self.done = math.inf
+        self.done, self.busy = math.inf, list[PlanTree | None]([None, None])
         self.sharing, self.planning, self.planned = Lock(), Lock(), set[bytes]()
         self.sites = SiteSets(rounds, means, self.planning)
         rounds.raise_bound(least)
@@ -151,6 +152,7 @@ class _Trees:
             else:
                 self.get(1, tree)
                 self.get(0, leaf)
+                self.busy[0] = leaf
         if leaf is not None:
             with self.planning:
                 self.plan(leaf, self.guessed)
@@ -172,13 +174,14 @@ class _Trees:
             tree = self.tree(prices, others, self.relaxed.x)
             tree.first.apart = True
             tree.begin(wide, perf_counter() + ROOT_SHARE * rounds.left(), WIDE_SLOW)
+            mine = tree.copied()
             with self.sharing:
                 self.get(1, tree)
-            signed = moved(tree, self.guessed, perf_counter() + MOVE_SHARE * rounds.left())
+            signed = moved(mine, self.guessed, perf_counter() + MOVE_SHARE * rounds.left())
             if (signed != self.guessed).any() and not rounds.charged:
                 with self.planning:
                     if rounds.best is None or self.again():
-                        self.plan(tree, signed)
+                        self.plan(mine.alone(signed), signed)
         self.search(1)
 
     def tree(self, prices: Floats, parts: list[Bounds], x: Floats) -> PlanTree:
@@ -197,24 +200,25 @@ class _Trees:
             # As long as there is no plan, its bound is what is asked for.
             enough = rounds.value * (1 - rounds.gap) if rounds.best else self.least
             with self.sharing:
+                self.take(number, enough)
                 trees = self.of_interest(number, enough)
                 self.asking[number] = not trees
                 # The other may have asked before there was a plan, when less was of interest.
                 over = all(self.asking) and not self.of_interest(1 - number, enough)
+                tree = self.busy[number] = min(trees, key=lambda one: one.bound, default=None)
             if over:
                 break
-            if not trees:
+            if tree is None:
                 sleep(PAUSE)
                 continue
-            tree = min(trees, key=lambda one: one.bound)
             part = tree.step(rounds.until, enough)
             if rounds.best and part.bound < enough and part.looked_at and not rounds.charged:
                 self.reprice(number, tree, part)
             with self.sharing:
                 self.forget(number)
                 self.bounds[number] = min((one.bound for one in self.trees[number]), default=math.inf)
-                if self.asking[1 - number]:
-                    self.give(number, tree, enough)
+                if self.asking[1 - number] and (other := tree.halved(enough)) is not None:
+                    self.get(1 - number, other)
             # Nothing is undecided, and cuts hardly raise its bound.
             leaf = not part.by and part.still > 0
             if leaf and self.planning.acquire(blocking=False):
@@ -231,6 +235,7 @@ class _Trees:
         if tree.overpriced(part) > (0.1 if part.still else 1.0) * OVERPRICED * abs(part.bound):
             other = tree.repriced(part)
             with self.sharing:
+                tree.give_up(part)
                 self.trees[number].append(other)
 
     def forget(self, number: int) -> None:
@@ -252,14 +257,14 @@ class _Trees:
         self.bounds[number] = min(self.bounds[number], tree.bound)
         self.asking[number] = False
 
-    def give(self, number: int, mine: PlanTree, enough: float) -> None:
-        """A thread gives away a tree other than one that it goes on with, or else half of that."""
-        trees = [one for one in self.of_interest(number, enough) if one is not mine]
-        if trees:
-            self.trees[number].remove(trees[0])
-            self.get(1 - number, trees[0])
-        elif (other := mine.halved(enough)) is not None:
-            self.get(1 - number, other)
+    def take(self, number: int, enough: float) -> None:
+        """A thread without any tree of interest takes one that the other does not work at."""
+        other = 1 - number
+        if not self.of_interest(number, enough):
+            free = [one for one in self.of_interest(other, enough) if one is not self.busy[other]]
+            if free:
+                self.trees[other].remove(free[0])
+                self.get(number, free[0])
 
     def again(self) -> bool:
         """Whether there is time for another plan."""

@@ -161,7 +161,12 @@ class PlanTree:
                 continue
             self.open.append(self._of(part)._replace(bounds=part.bounds._replace(lower=mine, upper=most)))
         heapq.heapify(self.open)
-        return self.repriced(self._of(part)._replace(bounds=part.bounds._replace(lower=lower, upper=upper)))
+        return self.alone(signed, part.bound)
+
+    def alone(self, signed: Floats, bound: float = -math.inf) -> PlanTree:
+        """A tree of the plans with these tiers alone, which this one may have, too."""
+        bounds = Bounds(signed, signed, np.zeros(len(self.sets)))
+        return self.repriced(Part(bound, self._number, bounds, self.first.point, good=self.first.good))
 
     def overpriced(self, part: Part) -> float:
         """By how much cuts count what is spent as worth more than any tier of a part makes it."""
@@ -176,9 +181,12 @@ class PlanTree:
         other = PlanTree(self.assembly, first, [], self.sets, math.inf, self._by_home)
         other.settle = self.settle
         other.open, other._number = [part._replace(least=math.inf, still=0, over=False)], self._number
+        return other
+
+    def give_up(self, part: Part) -> None:
+        """A part is in another tree from here on."""
         self.open = [one for one in self.open if one.number != part.number]
         heapq.heapify(self.open)
-        return other
 
     def halved(self, enough: float) -> PlanTree | None:
         """A copy with every second part below a bound, which this tree gives up; None if it is one part."""
