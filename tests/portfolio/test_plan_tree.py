@@ -273,3 +273,89 @@ def test_what_is_spent_is_worth_the_discount_of_what_is_signed(here):
         saved = one.tiers[k].discount * factor[term]
         assert -worth(part, every=True)[rows][term] == pytest.approx(saved)
         assert (-worth(part, every=False)[rows][term] >= saved * (1 - 1e-12)).all()
+
+
+def test_a_leaf_has_the_plans_that_its_tree_has_no_more(here):
+    one = np.zeros(len(here.every.lower))
+    one[-2] = 1.0
+    for signed in (here.signed, np.zeros(len(one)), one):
+        tree = here.tree()
+        leaf = tree.leaf(signed)
+        assert not any(
+            (part.bounds.lower <= signed).all() and (signed <= part.bounds.upper).all() for part in tree.open
+        )
+        assert [part.bounds.lower.tolist() for part in leaf.open] == [signed.tolist()]
+        assert leaf.bound == max(part.bound for part in tree.open)
+        contract = here.means.committed.contract
+        others = [
+            near
+            for near in near_by(here.means, signed)
+            if all(near[contract == c].sum() <= 1 for c in np.unique(contract))
+        ]
+        assert others
+        for near in others:  # each in one part of the tree
+            inside = [
+                (part.bounds.lower <= near).all() and (near <= part.bounds.upper).all() for part in tree.open
+            ]
+            assert sum(inside) == 1
+
+
+def test_what_is_spent_is_priced_at_what_tiers_of_a_part_make_it_worth(here):
+    tree = here.tree()
+    before, cuts = tree.first.cuts.priced.copy(), tree.first.cuts
+    part, none = tree.open[0], np.zeros(len(here.every.lower))
+    assert tree.overpriced(part) == pytest.approx(0.0, abs=1e-9)  # any tier may be signed
+    closed = part._replace(bounds=here.every._replace(lower=none, upper=none))
+    more = tree.overpriced(closed)
+    assert more == pytest.approx(float(-before[cuts.listed] @ cuts.spent))
+    assert more > 0
+    other = tree.repriced(closed)
+    assert other.overpriced(closed) == 0
+    assert not other.first.cuts.priced.any()
+    assert (cuts.priced == before).all()  # the tree's own are as they were
+    # At each of its points, what contracts may claim of use included, new cuts say no less than old ones.
+    stage = np.append(tree.first.good, np.zeros(len(cuts.spent)))
+    stage[len(cuts.first) :] = np.maximum(cuts.matrix.times(_whole(here, tree))[cuts.listed], 0.0)
+    old = cuts.at(stage)
+    new = other.first.cuts.at(stage)
+    assert (new >= old - 1e-9 * np.abs(old)).all()
+
+
+def _whole(here, tree):
+    point = np.zeros(len(here.means.matrix.cost))
+    point[tree.first.cuts.first] = tree.first.good
+    return point
+
+
+def test_cuts_that_are_priced_anew_bound_their_part_better(here):
+    none = np.zeros(len(here.every.lower))
+    closed = here.every._replace(lower=none, upper=none)
+    whole = assemble(here.programme, here.arrays, exact(here.programme.futures))
+    upper = whole.matrix.upper.copy()
+    upper[whole.committed.signed] = 0.0
+    optimum = highs.solve(whole.matrix._replace(upper=upper), gap=1e-4, seconds=60).value
+    bounds = []
+    for anew in (False, True):
+        tree = here.tree()
+        if anew:
+            tree = tree.repriced(tree.open[0]._replace(bounds=closed))
+        tree.within(closed)
+        first = tree.first
+        bounds.append(first.looked_at(perf_counter() + 30, math.inf))
+        for _ in range(8):
+            first.cuts.made(first.stage)
+            bounds[-1] = max(bounds[-1], first.looked_at(perf_counter() + 30, math.inf))
+        assert bounds[-1] <= optimum * (1 + 1e-6)
+    assert bounds[1] > bounds[0] * (1 + 1e-4)
+
+
+def test_a_part_without_plans_leaves_no_purchases_behind(here):
+    tree = here.tree()
+    contract = here.means.committed.contract
+    both = (contract == contract[0]).astype(float)  # tiers of one contract exclude each other
+    before = tree.first.buys.copy()
+    tree.within(here.every._replace(lower=both))
+    assert tree.first.looked_at(perf_counter() + 30, math.inf) == math.inf
+    assert (tree.first.buys == before).all()
+    tree.within(here.every)
+    assert math.isfinite(tree.first.looked_at(perf_counter() + 30, math.inf))

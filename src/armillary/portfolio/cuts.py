@@ -75,6 +75,8 @@ class Cuts:
         those of groups: of each quarter by itself, and of the years of contracts.
     begin, end : array
         Of numbers after those of groups: the first of the groups that they are about, and the end of these.
+    spent : array
+        At list prices in the mean of futures, by listed row, where cuts were made the last time.
     """
 
     def __init__(
@@ -163,25 +165,24 @@ class Cuts:
     def repriced(self, most: Floats) -> Cuts:
         """The same cuts with what is spent priced at no more than this, by listed row.
 
-        Cuts say what use costs less what is spent, at its price. At a lower price that is more, by at least
-        the difference of what contracts claim: cuts hold as they are, those that know of claims with that.
+        Cuts say what use costs less what contracts claim of it, at its price. At a lower price that is more
+        by the difference: cuts of whole quarters know what is claimed, the others hold as they are.
         """
-        other, of = self.copied(), self.quarter[self.listed]
+        other, of, size = copy(self), self.quarter[self.listed], len(self.first)
         lower = np.maximum(-self.priced[self.listed] - most, 0.0)
-        other.priced, other.dear = self.priced.copy(), self.dear.copy()
+        other.priced, other.dear, other.spent = self.priced.copy(), self.dear.copy(), self.spent.copy()
         other.priced[self.listed] += lower
         other.dear[self.listed] += lower
-        other.quarters = [one.dearer(lower[of == t]) for t, one in enumerate(self.quarters)]
-        columns, values = (np.split(one, self.start[1:-1]) for one in (self.column, self.value))
-        rows, size = np.flatnonzero(lower), len(self.first)
+        other.quarters = [one.repriced(lower[of == t]) for t, one in enumerate(self.quarters)]
+        columns, values = np.split(self.column, self.start[1:-1]), np.split(self.value, self.start[1:-1])
         for cut in np.flatnonzero(self.group >= self.groups):
             number = self.group[cut] - self.groups
             first, end = np.searchsorted(self.ends, [self.begin[number], self.end[number]])
-            mine = rows[(of[rows] >= first) & (of[rows] < end)]
-            count = max(size + len(of), 0)
-            dense = sums(np.append(columns[cut], size + mine), np.append(values[cut], lower[mine]), count)
-            columns[cut] = np.flatnonzero(dense)
-            values[cut] = dense[columns[cut]]
+            more = np.where((of >= first) & (of < end), lower, 0.0)
+            value = sums(columns[cut], values[cut], size + len(of))
+            value[size:] += more
+            columns[cut] = np.flatnonzero(value)
+            values[cut] = value[columns[cut]]
         other.start = np.cumsum([0, *(len(one) for one in columns)])
         other.column, other.value = np.concatenate(columns), np.concatenate(values)
         return other

@@ -32,8 +32,9 @@ ROOT_SLOW, WIDE_SLOW = 3e-4, 3e-3
 """Rise of a bound in a round, as a share, where cuts are over: of the plans that seem best, of others. [-]"""
 ROOT_NEAR = 5e-3
 """How near the cheapest first stage is to the bound before plans are parted by sites. [-]"""
-OVERPRICED = 8e-4
-"""Part of a bound by which what is spent is counted as worth too much, from which cuts are priced anew. [-]"""
+OVERPRICED, STILL = 8e-4, 8e-5
+"""Part of a bound by which what is spent is counted as worth too much, from which cuts are priced anew; where
+they hardly raise it. [-]"""
 PAUSE = 0.05
 """Between looks at whether there is anything to do. [s]"""
 AGAIN = 2.5
@@ -206,6 +207,8 @@ class _Trees:
                 # The other may have asked before there was a plan, when less was of interest.
                 over = all(self.asking) and not self.of_interest(1 - number, enough)
                 tree = self.busy[number] = min(trees, key=lambda one: one.bound, default=None)
+                if tree is None:  # trees of this thread may have been taken
+                    self.bounds[number] = min((one.bound for one in self.trees[number]), default=math.inf)
             if over:
                 break
             if tree is None:
@@ -232,7 +235,7 @@ class _Trees:
 
     def reprice(self, number: int, tree: PlanTree, part: Part) -> None:
         """A tree of its own for a part in which what is spent is worth less than cuts count it as."""
-        if tree.overpriced(part) > (0.1 if part.still else 1.0) * OVERPRICED * abs(part.bound):
+        if tree.overpriced(part) > (STILL if part.still else OVERPRICED) * abs(part.bound):
             other = tree.repriced(part)
             with self.sharing:
                 tree.give_up(part)

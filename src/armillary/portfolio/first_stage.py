@@ -138,10 +138,10 @@ class FirstStage:
         self.worth = -cuts.priced[listed]
         self.reduced, self.proved = np.zeros(len(self.part.cost)), -math.inf
 
-    def copied(self) -> Self:
+    def copied(self, cuts: Cuts | None = None) -> Self:
         """The same with cuts and a programme of its own, from where this is."""
         other = copy(self)
-        other.cuts = self.cuts.copied()
+        other.cuts = cuts or self.cuts.copied()
         part = self.part
         other.part = part._replace(
             lower=part.lower.copy(), upper=part.upper.copy(), row_lower=part.row_lower.copy(),
@@ -153,10 +153,10 @@ class FirstStage:
 
     def repriced(self, most: Floats) -> Self:
         """A copy with what is spent priced at no more than this, by listed row."""
-        other, cuts = self.copied(), self.cuts.repriced(most)
-        cost = self.part.cost.copy()
-        cost[len(cuts.first) : len(cuts.first) + len(most)] = -cuts.priced[cuts.listed]
-        other.cuts, other.part = cuts, other.part._replace(cost=cost)
+        cuts, size, cost = self.cuts.repriced(most), len(self.cuts.first), self.part.cost.copy()
+        cost[size : size + len(most)] = -cuts.priced[cuts.listed]
+        other = self.copied(cuts)
+        other.part = other.part._replace(cost=cost)
         return other
 
     def of(self, block: slice) -> Bools:
@@ -339,6 +339,7 @@ class FirstStage:
                 self._added(some)
 
     def _added(self, which: Integers) -> None:
+        """Add cuts to the model at once."""
         cuts, count = self.cuts, len(which)
         cut, entries = ranges(cuts.start[which], cuts.start[which + 1])
         term, column, value = self._within.of(cuts.column[entries])

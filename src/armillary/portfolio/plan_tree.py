@@ -143,44 +143,45 @@ class PlanTree:
 
     def copied(self) -> PlanTree:
         """None of the parts, with cuts and a programme of its own."""
-        other = PlanTree(self.assembly, self.first.copied(), [], self.sets, math.inf, self._by_home)
-        other.settle = self.settle
+        return self._with(self.first.copied())
+
+    def _with(self, first: InOut) -> PlanTree:
+        """None of the parts, with other cuts."""
+        other = PlanTree(self.assembly, first, [], self.sets, math.inf, self._by_home)
+        other.settle, other._number = self.settle, self._number
         return other
 
     def leaf(self, signed: Floats) -> PlanTree:
-        """A tree of the plans with these tiers; all others are in parts of this one."""
+        """A tree of the plans with some tiers, which this one, of one part, gives up."""
         (part,) = self.open
         lower, upper = part.bounds.lower.copy(), part.bounds.upper.copy()
-        self.open = []
-        contract = self.assembly.committed.contract
+        contract, self.open = self.assembly.committed.contract, []
         for tier in np.flatnonzero(lower < upper):
-            mine, most = lower.copy(), upper.copy()
-            mine[tier] = most[tier] = 1 - signed[tier]
+            least, most = lower.copy(), upper.copy()
+            least[tier] = most[tier] = 1 - signed[tier]
             lower[tier] = upper[tier] = signed[tier]
-            if mine[contract == contract[tier]].sum() > 1:  # no plan signs two tiers of a contract
-                continue
-            self.open.append(self._of(part)._replace(bounds=part.bounds._replace(lower=mine, upper=most)))
+            if least[contract == contract[tier]].sum() <= 1:  # no plan signs two tiers of a contract
+                bounds = part.bounds._replace(lower=least, upper=most)
+                self.open.append(self._of(part)._replace(bounds=bounds))
         heapq.heapify(self.open)
         return self.alone(signed, part.bound)
 
     def alone(self, signed: Floats, bound: float = -math.inf) -> PlanTree:
-        """A tree of the plans with these tiers alone, which this one may have, too."""
+        """A tree of the plans with some tiers, which this one may have, too."""
         bounds = Bounds(signed, signed, np.zeros(len(self.sets)))
-        return self.repriced(Part(bound, self._number, bounds, self.first.point, good=self.first.good))
+        return self.repriced(Part(bound, 0, bounds, self.first.point, good=self.first.good))
 
     def overpriced(self, part: Part) -> float:
-        """By how much cuts count what is spent as worth more than any tier of a part makes it."""
+        """By how much cuts count what is spent as worth more than tiers of a part make it. [scaled money]"""
         cuts = self.first.cuts
         most = cuts.takes.most(part.bounds.lower, part.bounds.upper)
         return float(np.maximum(-cuts.priced[cuts.listed] - most, 0.0) @ cuts.spent)
 
     def repriced(self, part: Part) -> PlanTree:
-        """A tree of a part with what is spent priced at no more than tiers of it make it worth."""
+        """A tree of a part with what is spent priced at no more than its tiers make it worth."""
         most = self.first.cuts.takes.most(part.bounds.lower, part.bounds.upper)
-        first = self.first.repriced(most)
-        other = PlanTree(self.assembly, first, [], self.sets, math.inf, self._by_home)
-        other.settle = self.settle
-        other.open, other._number = [part._replace(least=math.inf, still=0, over=False)], self._number
+        other = self._with(self.first.repriced(most))
+        other.open = [part._replace(least=math.inf, still=0, over=False)]
         return other
 
     def give_up(self, part: Part) -> None:

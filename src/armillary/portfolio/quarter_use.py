@@ -145,14 +145,13 @@ class Quarter:
         other._mixed = {size: (known.copy(), several.copy()) for size, (known, several) in mixed}
         return other
 
-    def dearer(self, more: Floats) -> Quarter:
-        """A copy with spending worth less by this, by listed row."""
+    def repriced(self, lower: Floats) -> Quarter:
+        """The same with spending worth less by this, by listed row."""
         from armillary.portfolio.mixing import paid  # numba is imported where it is used
 
         other, listed, cost = copy(self), self._listed, self.part.cost.copy()
-        other._mixed = {}  # of other prices
-        cost[: len(listed.cost)] -= paid(more[None], listed.row, listed.value, listed.start)[0]
-        other.part = self.part._replace(cost=cost)
+        cost[: len(listed.cost)] -= paid(lower[None], listed.row, listed.value, listed.start)[0]
+        other.part, other._mixed = self.part._replace(cost=cost), {}
         return other
 
     def _adds(self, first: Matrix, assembly: Assembly, number: int, every: Integers) -> None:

@@ -180,7 +180,10 @@ class Takes:
         return saved
 
     def most(self, lower: Floats, upper: Floats) -> Floats:
-        """What is saved on spending at most with tiers within bounds, by listed row; endless where one is signed."""
+        """What spending may be worth with tiers within bounds, by listed row: endless where one is signed.
+
+        Where one may be signed it is what is saved on it.
+        """
         most = np.zeros(len(self._quarter))
         for least, there, (_, rows, value) in zip(lower, upper, self._saves, strict=True):
             if there > 0:
