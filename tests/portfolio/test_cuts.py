@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from time import perf_counter, sleep
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -296,3 +297,32 @@ def test_without_time_a_plan_is_made_of_the_rounded_relaxation(monkeypatch):
     best = decompose(programme, scaled, 0.0025, perf_counter() - 1)
     assert best.bound <= optimum * (1 + 1e-6)
     assert optimum * (1 - 1e-4) <= best.value <= optimum * 1.1
+
+
+class Tree:
+    """What threads ask of a tree of parts."""
+
+    over = False
+
+    def __init__(self, bound):
+        self.bound = bound
+
+
+def test_threads_take_trees_that_nobody_works_at_and_give_up_those_that_are_done():
+    trees = object.__new__(cutting._Trees)
+    near, far, done = Tree(90.0), Tree(95.0), Tree(99.0)
+    trees.trees, trees.bounds, trees.asking = ([], [near, far, done]), [math.inf, 90.0], [True, False]
+    trees.busy, trees.done = [None, near], math.inf
+    trees.rounds = SimpleNamespace(best=None, value=math.inf, gap=0.02)
+    trees.take(0, 98.0)
+    assert trees.trees == ([far], [near, done])  # not the one that the other works at
+    assert trees.bounds == [95.0, 90.0]
+    assert trees.asking == [False, False]
+    trees.take(0, 98.0)
+    assert trees.trees == ([far], [near, done])  # it has one of interest
+    trees.forget(1)
+    assert trees.trees[1] == [near, done]  # without a plan nothing is done for good
+    trees.rounds = SimpleNamespace(best=object(), value=100.0, gap=0.02)
+    trees.forget(1)
+    assert trees.trees[1] == [near]
+    assert trees.done == 99.0  # still a bound of all plans
