@@ -13,6 +13,7 @@ from armillary.portfolio import highs
 from armillary.portfolio.assembly import assemble
 from armillary.portfolio.in_out import InOut
 from armillary.portfolio.plan_tree import PlanTree
+from armillary.portfolio.quarter_use import Whole
 from armillary.portfolio.states import exact
 from armillary.portfolio.tier_moves import moved, near_by
 from armillary.portfolio.tier_parts import Bounds, nested, priced
@@ -313,12 +314,30 @@ def test_what_is_spent_is_priced_at_what_tiers_of_a_part_make_it_worth(here):
     assert other.overpriced(closed) == 0
     assert not other.first.cuts.priced.any()
     assert (cuts.priced == before).all()  # the tree's own are as they were
-    # At each of its points, what contracts may claim of use included, new cuts say no less than old ones.
+    # What contracts claim of use is counted by the difference where cuts know of it, and nowhere else.
     stage = np.append(tree.first.good, np.zeros(len(cuts.spent)))
-    stage[len(cuts.first) :] = np.maximum(cuts.matrix.times(_whole(here, tree))[cuts.listed], 0.0)
-    old = cuts.at(stage)
-    new = other.first.cuts.at(stage)
-    assert (new >= old - 1e-9 * np.abs(old)).all()
+    claimed = np.maximum(cuts.matrix.times(_whole(here, tree))[cuts.listed], 0.0)
+    stage[len(cuts.first) :] = claimed
+    lower, of = -before[cuts.listed] * claimed, cuts.quarter[cuts.listed]
+    assert lower.any()
+    for old, new, group in zip(cuts.at(stage), other.first.cuts.at(stage), cuts.group, strict=True):
+        whole = group >= cuts.groups
+        more = lower[np.isin(of, cuts.quarters_of(Whole(int(group), 0.0, of, lower)))].sum() if whole else 0.0
+        assert new - old == pytest.approx(more, abs=1e-9 * (1 + abs(old)))
+    assert (cuts.group >= cuts.groups).any()
+
+
+def test_bounds_hold_at_any_lower_price(here):
+    # Also where tiers may be signed, and what is spent is worth more than it is priced at.
+    tree = here.tree()
+    for part in (0.5, 0.0):
+        cuts = tree.first.cuts
+        first = tree.first.repriced(-part * cuts.priced[cuts.listed])
+        for _ in range(6):
+            bound = first.looked_at(perf_counter() + 30, math.inf)
+            assert bound <= here.optimum.value * (1 + 1e-6)
+            first.cut(first.point, np.zeros(0), math.inf)
+        assert bound > here.relaxed.value * 0.5
 
 
 def _whole(here, tree):

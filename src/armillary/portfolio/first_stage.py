@@ -336,9 +336,9 @@ class FirstStage:
         """Add cuts to the model, some at once, as they are dense for a while."""
         for some in np.split(which, range(DENSE, len(which), DENSE)):
             if len(some):
-                self._added(some)
+                self._add_dense(some)
 
-    def _added(self, which: Integers) -> None:
+    def _add_dense(self, which: Integers) -> None:
         """Add cuts to the model at once."""
         cuts, count = self.cuts, len(which)
         cut, entries = ranges(cuts.start[which], cuts.start[which + 1])
