@@ -59,6 +59,13 @@ def begun(table, basis, asked, more, rooms, elastic, penalty, beyond):  # type: 
 
 
 @numba.njit(cache=True, nogil=True)
+def put(into, what):  # type: ignore[no-untyped-def]
+    """Entries of one array into another; an assignment takes a second to compile at each place."""
+    for k in range(len(into)):
+        into[k] = what[k]
+
+
+@numba.njit(cache=True, nogil=True)
 def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known, mixes, scratch, spent):  # type: ignore[no-untyped-def]
     """Prices of rows at which use costs what it does at least.
 
@@ -100,7 +107,8 @@ def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known
     for f in range(futures):
         if several[f] > 0:
             starts = several[f]
-            begin[:starts] = mixed[f, :starts]
+            for k in range(starts):
+                put(begin[k], mixed[f, k])
         total = 0.0
         for p in range(providers):
             total += counted[f, p]
@@ -132,7 +140,7 @@ def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known
         while True:
             fresh = asks < starts
             if fresh:
-                now[:] = begin[asks]
+                put(now, begin[asks])
                 for p in range(providers):
                     if shares[f, p] == np.inf:
                         now[streams + providers + p] = 0.0
@@ -147,7 +155,7 @@ def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known
                     dearest = beyond * (1 - SMALL) if p < elastic else np.inf
                     now[streams + held_at[p]] = min(max(table[height, free + p], 0.0), dearest)
             else:
-                now[:] = known[f]  # for the prices of rows
+                put(now, known[f])  # for the prices of rows
             over = 0.0
             for p in range(providers):
                 over += share * now[streams + p]
@@ -186,7 +194,7 @@ def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known
                 least += toll[r] * (placed[r] - supply[f, r])
             if least > best:
                 best = least
-                known[f] = now
+                put(known[f], now)
             least_cost = -table[height, 0]
             enough = 0.0
             for w in range(streams):
@@ -198,7 +206,7 @@ def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known
             total = 0.0
             for p in range(providers):
                 total += given[p]
-            value[:streams] = done
+            put(value[:streams], done)
             for p in range(held):
                 if p < providers:
                     value[streams + p] = given[p] - share * total
@@ -213,15 +221,17 @@ def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known
                 for p in range(held):
                     entry += table[r, free + p] * value[streams + p]
                 table[r, width] = entry
-            at[width] = now
-            spends[width] = paying
+            put(at[width], now)
+            put(spends[width], paying)
             width += 1
         # Prices of the responses that are mixed are where the next future begins, and this one the next time.
         starts = 0
         for r in range(height):
             if basis[r] > nothing:
-                begin[starts] = mixed[f, starts] = at[basis[r]]
-                spent[f] += table[r, 0] * spends[basis[r]]
+                put(begin[starts], at[basis[r]])
+                put(mixed[f, starts], at[basis[r]])
+                for k in range(spent.shape[1]):
+                    spent[f, k] += table[r, 0] * spends[basis[r], k]
                 starts += 1
         several[f] = starts
     return prices

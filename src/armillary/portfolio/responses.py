@@ -56,7 +56,8 @@ def respond(sites, use, cost, blocks, supply, price, credit, toll, scratch, fill
             prices[r] = -max(toll[r], 0.0)
         amount[:] = 0.0
     for b in blocks:
-        count = 0  # of items that earn something, in the order of what they earn a watt
+        # Of items that earn something, in the order of what they earn a watt (0 alone is a type of its own).
+        count = np.int64(0)
         for g in range(block[b], block[b + 1]):
             left[g] = np.inf
             for r in rows[g]:

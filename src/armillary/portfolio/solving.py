@@ -40,7 +40,8 @@ def solve(programme: Programme, gap: float = 0.0025, seconds: float = SECONDS, s
     gap : float
         At which to stop, as a share of the plan's objective. [-]
     seconds : float
-        At which to stop; the best plan so far and its gap are given. [s]
+        At which to stop; the best plan so far and its gap are given. What a first use takes to compile is not
+        counted. [s]
     servable : bool
         Whether demand that nothing can serve is refused; it is unmet at its penalty else.
 
