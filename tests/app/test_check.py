@@ -33,12 +33,19 @@ def test_a_scenario_says_what_was_assumed_to_read_it(tmp_path, capsys):
     scenario.write_text(
         "name: c\nclusters: {c: {provider: x, partitions: [{system: p5, count: 1}]}}\n"
         "models: {m: {config: config.json}}\n"
+        "facts: [{about: clusters.c, says: one, source: 'assumption: a test'}]\n"
     )
     told = f"assumed: {scenario}: models.m.config: config.json: model_type newest is not known"
     for command in ("check", "run"):
         code, _, err = call(command, str(scenario), capsys=capsys)
         assert code == 0
         assert told in err
+    _, out, _ = call("run", str(scenario), "--json", "--out", str(tmp_path / "out"), capsys=capsys)
+    answer = json.loads(out)
+    assert answer["facts"] == [{"about": "clusters.c", "says": "one", "source": "assumption: a test"}]
+    (words,) = answer["assumed"]
+    assert words.startswith("models.m.config: config.json: model_type newest is not known")
+    assert f"assumed: {words}" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_deployment_is_checked(tmp_path, capsys):

@@ -87,6 +87,7 @@ def test_json_adds_up(scenario, capsys):
     code, out, err = call(capsys, "portfolio", str(scenario), "--json", "--explain", "--jobs", "1")
     assert code == 0, err
     found = json.loads(out)
+    assert (found["facts"], found["assumed"]) == ([], [])
     plan = found["plan"]
     costs = dict(plan["costs_usd"])
     total = costs.pop("total")

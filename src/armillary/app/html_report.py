@@ -38,6 +38,7 @@ def html_report(report: Report, top: int) -> str:
         portfolio=portfolio_page(report.portfolio) if report.portfolio is not None else None,
         unplanned=report.unplanned,
         facts=report.scenario.facts,
+        assumed=report.scenario.assumed,
     )
 
 

@@ -80,6 +80,7 @@ def command(
     from armillary.app.portfolio_json import explained_json, portfolio_json
     from armillary.app.portfolio_page import figures
     from armillary.app.portfolio_view import portfolio_view, titled
+    from armillary.app.report_view import stated_json
     from armillary.twin import explain
 
     if svg is not None and svg.exists() and not svg.is_dir():
@@ -96,11 +97,11 @@ def command(
             reasons = explain(first, gap / 100, limit, step)
     names = _names(scenario, other or "", asked)
     if as_json:
-        answer = portfolio_json(first)
+        answer = {**stated_json(asked[0]), **portfolio_json(first)}
         if reasons is not None:
             answer["explained"] = explained_json(reasons)
         if other is not None:
-            answer = {"a": answer, "b": portfolio_json(found[1])}
+            answer = {"a": answer, "b": {**stated_json(asked[1]), **portfolio_json(found[1])}}
         echo_json(answer)
     else:
         parts = portfolio_view(first) if other is None else titled(comparison_tables(names, *found))

@@ -15,6 +15,7 @@ from armillary.app.portfolio_json import portfolio_json
 from armillary.app.portfolio_view import portfolio_view
 from armillary.app.serving_json import serving_json
 from armillary.app.serving_view import serving_view
+from armillary.scenario import Scenario
 from armillary.twin import Report
 from armillary.twin.report import Fleet, Tension, WorkloadAnswer
 from armillary.twin.sensitivity import Curve
@@ -164,11 +165,20 @@ def _facts(rows: list[tuple[str, str]]) -> Table:
     return table
 
 
+def stated_json(scenario: Scenario) -> dict[str, Any]:
+    """What a scenario says of itself: where its figures come from, and what was assumed to read it."""
+    return {
+        "scenario": scenario.name,
+        "about": scenario.about,
+        "facts": [asdict(fact) for fact in scenario.facts],
+        "assumed": list(scenario.assumed),
+    }
+
+
 def report_json(report: Report, top: int) -> dict[str, Any]:
     """The whole report as plain data in SI units."""
     return {
-        "scenario": report.scenario.name,
-        "about": report.scenario.about,
+        **stated_json(report.scenario),
         "catalog_version": report.catalog_version,
         "fleets": [
             {

@@ -56,8 +56,7 @@ def respond(sites, use, cost, blocks, supply, price, credit, toll, scratch, fill
             prices[r] = -max(toll[r], 0.0)
         amount[:] = 0.0
     for b in blocks:
-        # Of items that earn something, in the order of what they earn a watt (0 alone is a type of its own).
-        count = np.int64(0)
+        count = 0  # of items that earn something, in the order of what they earn a watt
         for g in range(block[b], block[b + 1]):
             left[g] = np.inf
             for r in rows[g]:
@@ -108,7 +107,8 @@ def respond(sites, use, cost, blocks, supply, price, credit, toll, scratch, fill
                 full = room[stream[i]] < 0
         if full:
             number = count
-            watt = fitted(b, sites, use, supply, whole, scratch, count, prices, last)
+            # A number that is 0 at first would be a type of its own to numba, and compiled for twice.
+            watt = fitted(b, sites, use, supply, whole, scratch, int(count), prices, last)
         for k in range(number):
             i, some = line[k], amount[line[k]]
             done[stream[i]] += output[i] * some
