@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from armillary.app import skypilot_command
 from armillary.app.options import catalog_option, echo_json, json_option
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ _EXAMPLE = {
 }  # fmt: skip
 for _kind in COLUMNS:
     command.add_command(_listing(_kind))
+command.add_command(skypilot_command.command)
 
 
 def _words(record: Any) -> str:

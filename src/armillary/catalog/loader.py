@@ -213,14 +213,16 @@ class Catalog:
                 found[kind] = self.table(kind)[owner]
         return found
 
-    def price(self, name: str, terms: str | None = None, provider: str | None = None) -> Offer | None:
+    def price(
+        self, name: str, terms: str | None = None, provider: str | None = None, region: str = ""
+    ) -> Offer | None:
         """Choose the price of a system or accelerator.
 
         The offers that count are those for the system itself and those for its accelerator in whatever
         system or in another one. Of these, in this order of precedence: terms as in `schema.TERMS` (a long
         commitment first, because a training fleet is one; list and spot prices after); the very system
-        before others; the system's own provider before others; a source before an assumption; the newest;
-        the cheapest.
+        before others; the system's own provider before others; the region asked for before others; a source
+        before an assumption; the newest; the cheapest.
 
         Parameters
         ----------
@@ -230,6 +232,8 @@ class Catalog:
             Only these terms, e.g. ``"on-demand"``.
         provider : str, optional
             Only offers of this provider, e.g. ``"aws"``.
+        region : str
+            Offers of this region before others, e.g. ``"us-east-1"``.
 
         Returns
         -------
@@ -260,6 +264,7 @@ class Catalog:
                 schema.TERMS.index(offer.terms),
                 system is None or offer.system != system.name,
                 fold(offer.provider) != own_provider,
+                bool(region) and fold(region) not in map(fold, offer.region.split(",")),
                 fact.kind == "assumed",
                 *(-int(part) for part in (fact.date + "-00-00").split("-")[:3]),
                 offer.price,

@@ -11,6 +11,7 @@ from armillary.interop.skypilot import (
     SkyPilotRow,
     read_skypilot,
 )
+from armillary.interop.skypilot_offers import skypilot_offers
 from armillary.interop.slurm_topology import (
     SlurmTopology,
     read_slurm_conf,
@@ -54,6 +55,7 @@ __all__ = [
     "read_topograph_graph",
     "read_topograph_model",
     "read_topology",
+    "skypilot_offers",
     "write_slurm_conf",
     "write_slurm_yaml",
 ]

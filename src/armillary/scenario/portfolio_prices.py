@@ -13,7 +13,9 @@ LONG = 8 * QUARTER
 """A reservation of two years or more takes the price of three years, a shorter one that of a year. [s]"""
 
 
-def price_of(catalog: Catalog, spec: PurchaseSpec, sku: AskedSku, provider: str) -> tuple[float | None, str]:
+def price_of(
+    catalog: Catalog, spec: PurchaseSpec, sku: AskedSku, provider: str, region: str = ""
+) -> tuple[float | None, str]:
     """Price of a unit and its source [USD/s]; None where there is none, with why.
 
     Parameters
@@ -22,8 +24,8 @@ def price_of(catalog: Catalog, spec: PurchaseSpec, sku: AskedSku, provider: str)
     spec : PurchaseSpec
     sku : AskedSku
         That is offered.
-    provider : str
-        Of the site.
+    provider, region : str
+        Of the site; an offer of the region is taken before others of the provider.
     """
     if spec.price is not None:
         return spec.price, "stated in the scenario"
@@ -38,7 +40,7 @@ def price_of(catalog: Catalog, spec: PurchaseSpec, sku: AskedSku, provider: str)
     terms: str = spec.kind
     if spec.kind == "reserved":
         terms = "reserved-3y" if (spec.term or 0.0) >= LONG else "reserved-1y"
-    found = catalog.price(chip, terms=terms, provider=provider)
+    found = catalog.price(chip, terms=terms, provider=provider, region=region)
     if found is None:
         return None, f"has no price, and the catalog none of {provider} for {chip}, {terms}"
     kind = found.facts["price"].kind

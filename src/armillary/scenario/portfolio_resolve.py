@@ -279,7 +279,7 @@ class Reading:
         place: Path = ("offers", name)
         sku = next(k for k in skus if k.name == spec.sku)
         site = next(x for x in sites if x.site.name == spec.site)
-        price, source = price_of(self.into.catalog, spec, sku, site.site.provider)
+        price, source = price_of(self.into.catalog, spec, sku, site.site.provider, site.site.region)
         if price is None:
             self.problem(place, source, "give price:")
             return None

@@ -59,7 +59,7 @@ class SiteSpec(Part):
     """A place of one provider."""
 
     provider: Name = Field(description="Who runs it")
-    region: str = Field("", max_length=80, description="Where")
+    region: str = Field("", max_length=80, description="Where; the catalog's prices there come first")
     network: str = Field("", max_length=80, description="Sites of one name are one network; default its own")
     power: Watts | None = Field(None, description="Of IT for what is bought there; default no limit")
     milestones: tuple[MilestoneSpec, ...] = Field(
