@@ -18,6 +18,7 @@ from armillary.portfolio.assembly import assemble
 from armillary.portfolio.cuts import Cuts, separable
 from armillary.portfolio.decomposition import decompose
 from armillary.portfolio.in_out import InOut
+from armillary.portfolio.plan_tree import Part
 from armillary.portfolio.states import exact, states
 
 
@@ -326,3 +327,21 @@ def test_threads_take_trees_that_nobody_works_at_and_give_up_those_that_are_done
     trees.forget(1)
     assert trees.trees[1] == [near]
     assert trees.done == 99.0  # still a bound of all plans
+
+
+def test_a_part_is_promising_where_its_tiers_are_new_and_whole_and_its_bound_is_low_for_long():
+    trees = object.__new__(cutting._Trees)
+    trees.rounds, trees.planned = SimpleNamespace(best=object(), charged=False), {np.ones(3).tobytes()}
+    part = Part(90.0, 0, None, None, by="home", gain=0.5, signed=np.array([1.0, 0.0, 1.0]))
+    assert trees.promising(part, 100.0)
+    assert not trees.promising(part._replace(gain=2.0), 100.0)  # five such cuts, and it is of no interest
+    assert trees.promising(part._replace(by="tier", saved=2.0), 100.0)
+    assert not trees.promising(part._replace(by="tier", saved=5.0), 100.0)
+    assert not trees.promising(part._replace(by="site"), 100.0)
+    assert not trees.promising(part._replace(signed=np.ones(3)), 100.0)  # a plan was made with these
+    trees.planned.add(part.signed.tobytes() + np.zeros(2).tobytes())  # and homes of runs
+    assert not trees.promising(part, 100.0)
+    trees.planned.clear()
+    for rounds in (SimpleNamespace(best=None, charged=False), SimpleNamespace(best=object(), charged=True)):
+        trees.rounds = rounds
+        assert not trees.promising(part, 100.0)

@@ -39,6 +39,10 @@ PAUSE = 0.05
 """Between looks at whether there is anything to do. [s]"""
 AGAIN = 2.5
 """Times the time of a plan that have to be left for another. [-]"""
+LONG = 10.0
+"""Times that a bound would have to rise as it did the last time, where it is low for long. [-]"""
+WHOLE = 4.0
+"""Times that what the next tier saves goes into what is left, where tiers are about whole. [-]"""
 BETTER = 0.002
 """By which a first stage has to be cheaper than the best plan for a plan to be made of it. [-]"""
 
@@ -222,9 +226,9 @@ class _Trees:
                 self.bounds[number] = min((one.bound for one in self.trees[number]), default=math.inf)
                 if self.asking[1 - number] and (other := tree.halved(enough)) is not None:
                     self.get(1 - number, other)
-            # Nothing is undecided, and cuts hardly raise its bound.
+            # Nothing is undecided, and cuts hardly raise its bound; or a better plan is what is missing.
             leaf = not part.by and part.still > 0
-            if leaf and self.planning.acquire(blocking=False):
+            if (leaf or self.promising(part, enough)) and self.planning.acquire(blocking=False):
                 try:
                     if part.bound < rounds.value * (1 - BETTER) and self.again():
                         self.plan(tree, part.signed, part)
@@ -268,6 +272,15 @@ class _Trees:
             if free:
                 self.trees[other].remove(free[0])
                 self.get(number, free[0])
+
+    def promising(self, part: Part, enough: float) -> bool:
+        """Whether a plan of a part may be better: new tiers, about whole, and a bound low for long."""
+        if self.rounds.best is None or self.rounds.charged:
+            return False
+        left, tiers = enough - part.bound, part.signed.tobytes()
+        whole = part.by in ("", "home") or (part.by == "tier" and WHOLE * part.saved < left)
+        known = any(key.startswith(tiers) for key in self.planned)
+        return whole and LONG * part.gain < left and not known
 
     def again(self) -> bool:
         """Whether there is time for another plan."""
