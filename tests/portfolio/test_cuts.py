@@ -332,7 +332,7 @@ def test_threads_take_trees_that_nobody_works_at_and_give_up_those_that_are_done
 def test_a_part_is_promising_where_its_tiers_are_new_and_whole_and_its_bound_is_low_for_long():
     trees = object.__new__(cutting._Trees)
     trees.rounds, trees.planned = SimpleNamespace(best=object(), charged=False), {np.ones(3).tobytes()}
-    part = Part(90.0, 0, None, None, by="home", gain=0.5, signed=np.array([1.0, 0.0, 1.0]))
+    part = Part(90.0, 0, None, None, by="home", gain=0.5, signed=np.array([1.0, 0.0, 1.0]), looked_at=True)
     assert trees.promising(part, 100.0)
     assert not trees.promising(part._replace(gain=2.0), 100.0)  # five such cuts, and it is of no interest
     assert trees.promising(part._replace(by="tier", saved=2.0), 100.0)
@@ -342,6 +342,7 @@ def test_a_part_is_promising_where_its_tiers_are_new_and_whole_and_its_bound_is_
     trees.planned.add(part.signed.tobytes() + np.zeros(2).tobytes())  # and homes of runs
     assert not trees.promising(part, 100.0)
     trees.planned.clear()
+    assert not trees.promising(part._replace(looked_at=False), 100.0)
     for rounds in (SimpleNamespace(best=None, charged=False), SimpleNamespace(best=object(), charged=True)):
         trees.rounds = rounds
         assert not trees.promising(part, 100.0)

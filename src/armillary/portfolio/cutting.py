@@ -275,7 +275,7 @@ class _Trees:
 
     def promising(self, part: Part, enough: float) -> bool:
         """Whether a plan of a part may be better: new tiers, about whole, and a bound low for long."""
-        if self.rounds.best is None or self.rounds.charged:
+        if self.rounds.best is None or self.rounds.charged or not part.looked_at:
             return False
         left, tiers = enough - part.bound, part.signed.tobytes()
         whole = part.by in ("", "home") or (part.by == "tier" and WHOLE * part.saved < left)
