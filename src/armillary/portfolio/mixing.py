@@ -59,8 +59,8 @@ def begun(table, basis, asked, more, rooms, elastic, penalty, beyond):  # type: 
 
 
 @numba.njit(cache=True, nogil=True)
-def put(into, what):  # type: ignore[no-untyped-def]
-    """Entries of one array into another; an assignment takes a second to compile at each place."""
+def assign(into, what):  # type: ignore[no-untyped-def]
+    """Entries of one array into another; `into[:] = what` takes half a second to compile at each place."""
     for k in range(len(into)):
         into[k] = what[k]
 
@@ -108,7 +108,7 @@ def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known
         if several[f] > 0:
             starts = several[f]
             for k in range(starts):
-                put(begin[k], mixed[f, k])
+                assign(begin[k], mixed[f, k])
         total = 0.0
         for p in range(providers):
             total += counted[f, p]
@@ -140,7 +140,7 @@ def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known
         while True:
             fresh = asks < starts
             if fresh:
-                put(now, begin[asks])
+                assign(now, begin[asks])
                 for p in range(providers):
                     if shares[f, p] == np.inf:
                         now[streams + providers + p] = 0.0
@@ -155,7 +155,7 @@ def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known
                     dearest = beyond * (1 - SMALL) if p < elastic else np.inf
                     now[streams + held_at[p]] = min(max(table[height, free + p], 0.0), dearest)
             else:
-                put(now, known[f])  # for the prices of rows
+                assign(now, known[f])  # for the prices of rows
             over = 0.0
             for p in range(providers):
                 over += share * now[streams + p]
@@ -194,7 +194,7 @@ def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known
                 least += toll[r] * (placed[r] - supply[f, r])
             if least > best:
                 best = least
-                put(known[f], now)
+                assign(known[f], now)
             least_cost = -table[height, 0]
             enough = 0.0
             for w in range(streams):
@@ -206,7 +206,7 @@ def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known
             total = 0.0
             for p in range(providers):
                 total += given[p]
-            put(value[:streams], done)
+            assign(value[:streams], done)
             for p in range(held):
                 if p < providers:
                     value[streams + p] = given[p] - share * total
@@ -221,15 +221,15 @@ def priced(sites, use, cost, supply, asked, more, counted, shares, limits, known
                 for p in range(held):
                     entry += table[r, free + p] * value[streams + p]
                 table[r, width] = entry
-            put(at[width], now)
-            put(spends[width], paying)
+            assign(at[width], now)
+            assign(spends[width], paying)
             width += 1
         # Prices of the responses that are mixed are where the next future begins, and this one the next time.
         starts = 0
         for r in range(height):
             if basis[r] > nothing:
-                put(begin[starts], at[basis[r]])
-                put(mixed[f, starts], at[basis[r]])
+                assign(begin[starts], at[basis[r]])
+                assign(mixed[f, starts], at[basis[r]])
                 for k in range(spent.shape[1]):
                     spent[f, k] += table[r, 0] * spends[basis[r], k]
                 starts += 1
