@@ -41,6 +41,7 @@ portfolio:
       next: {like: base, ready: 2027-07, duration: 3 month, flop: 2e23 FLOP, spread: 20%}
   deployed_by: 2027-01
 questions: [portfolio]
+facts: [{about: portfolio, says: made up, source: "assumption: a test"}]
 """
 
 
@@ -87,7 +88,8 @@ def test_json_adds_up(scenario, capsys):
     code, out, err = call(capsys, "portfolio", str(scenario), "--json", "--explain", "--jobs", "1")
     assert code == 0, err
     found = json.loads(out)
-    assert (found["facts"], found["assumed"]) == ([], [])
+    assert (found["scenario"], found["assumed"]) == ("bought", [])
+    assert found["facts"] == [{"about": "portfolio", "says": "made up", "source": "assumption: a test"}]
     plan = found["plan"]
     costs = dict(plan["costs_usd"])
     total = costs.pop("total")

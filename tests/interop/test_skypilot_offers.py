@@ -86,7 +86,7 @@ a3-highgpu-8g,,,208,1872,9.46,2.16,us-east4,a
 """
     made = skypilot_offers(read_skypilot(text, "gcp"), catalog.load(), "vms.csv", "2026")
     assert 'provider = "Google"' in made
-    assert 'source = "SkyPilot catalog: vms.csv, lines 3, 2"' in made
+    assert 'source = "SkyPilot catalog: vms.csv, lines 2, 3"' in made
 
 
 def test_a_site_takes_the_price_of_its_region(tmp_path):
@@ -95,6 +95,22 @@ def test_a_site_takes_the_price_of_its_region(tmp_path):
     prices = {o.offer.name: float(np.ravel(o.offer.price)[0]) * 3600 for o in asked.offers}
     assert prices == {"east": pytest.approx(15), "west": pytest.approx(11), "any": pytest.approx(11)}
     assert asked.offers[0].source == "catalog: oci-gb200-on-demand-us-east (published)"
+
+
+def test_a_source_elsewhere_is_taken_before_an_assumption_of_the_region(tmp_path):
+    guess = """[offers.guess]
+provider = "OCI"
+accelerator = "gb200"
+terms = "on-demand"
+region = "us-mars"
+price = { value = "1 USD/h", kind = "assumed", source = "a test", date = "2026-11", note = "made up" }
+"""
+    (tmp_path / "guess.toml").write_text(guess)
+    offers(tmp_path)
+    known = catalog.load(tmp_path / "offers.toml", tmp_path / "guess.toml")
+    asked = {"terms": "on-demand", "provider": "oci"}
+    assert known.price("gb200", region="us-mars", **asked).name == "oci-gb200-on-demand-us-west"
+    assert known.price("gb200", region="us-east", **asked).name == "oci-gb200-on-demand-us-east"
 
 
 def call(capsys, *arguments: str) -> tuple[int, str, str]:

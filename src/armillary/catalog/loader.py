@@ -221,8 +221,8 @@ class Catalog:
         The offers that count are those for the system itself and those for its accelerator in whatever
         system or in another one. Of these, in this order of precedence: terms as in `schema.TERMS` (a long
         commitment first, because a training fleet is one; list and spot prices after); the very system
-        before others; the system's own provider before others; the region asked for before others; a source
-        before an assumption; the newest; the cheapest.
+        before others; the system's own provider before others; a source before an assumption; the region
+        asked for before others; the newest; the cheapest.
 
         Parameters
         ----------
@@ -264,8 +264,8 @@ class Catalog:
                 schema.TERMS.index(offer.terms),
                 system is None or offer.system != system.name,
                 fold(offer.provider) != own_provider,
-                bool(region) and fold(region) not in map(fold, offer.region.split(",")),
                 fact.kind == "assumed",
+                bool(region) and fold(region) not in map(fold, offer.region.split(",")),
                 *(-int(part) for part in (fact.date + "-00-00").split("-")[:3]),
                 offer.price,
                 offer.name,

@@ -83,7 +83,7 @@ def _entry(one: _Priced, known: Catalog, source: str, date: str, provider: str) 
     chip, terms, price, row = one
     system = known.systems.get(known.names("systems").get(fold(row.instance), ""))
     priced = ("system", system.name) if system and system.accelerator == chip else ("accelerator", chip)
-    lines = ", ".join(map(str, row.lines))
+    lines = ", ".join(map(str, sorted(row.lines)))
     note = f"{row.instance} with {row.accelerators:g}, {row.zone or row.region}"
     fields = {
         "provider": provider, priced[0]: priced[1], "terms": terms, "region": row.region,
